@@ -1,0 +1,25 @@
+"""Supervised finetuning: how base and gold are made. Not an unlearning method, so it is not registered.
+
+L = E_{answer tokens}[ -log pi(y_t | y_<t, x) ]
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from unlearn.forwards import View
+from unlearn.methods.base import Method, Term
+
+
+@dataclass
+class Finetune(Method):
+    """Cross-entropy of the answers, end token included."""
+
+    name: str = "finetune"
+
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        """Ask for the token cross-entropy on the only view."""
+        return {"train": ("ce_tokens",)}
+
+    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+        """Yield the cross-entropy."""
+        yield Term("train", views["train"].ce_tokens, per="token")
