@@ -1,8 +1,8 @@
-"""One forward per (model, view): the quantities that methods and scorers ask for, at answer positions and nowhere else.
+"""One forward per (model, view): what methods and scorers ask for, at answer positions and nowhere else.
 
-An *answer position* is a position that predicts an answer token: label t is predicted at position t - 1. Only those rows
-pass through the output layer (`logits_to_keep` as a boolean mask), so the logits of a batch are [N, V] with N the number
-of its answer tokens, end tokens included.
+An *answer position* is a position that predicts an answer token: label t is predicted at position t - 1. Only those
+rows pass through the output layer (`logits_to_keep` as a boolean mask), so the logits of a batch are [N, V] with N the
+number of its answer tokens, end tokens included.
 """
 
 from collections.abc import Callable

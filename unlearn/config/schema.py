@@ -1,7 +1,26 @@
-"""Typed configuration. One dataclass is both the schema that Hydra checks and the object that the code receives."""
+"""Typed configuration. One dataclass is both the schema that Hydra checks and the object that the code receives.
 
-from dataclasses import dataclass, field
+`option(default, help)` declares a key with the sentence that `--help` prints. `problems()` returns what is wrong with a
+section, so that everything that is wrong with a configuration is reported at once, before any weight is read.
+"""
+
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
+
+MISSING = "???"
+
+
+def option(default: Any, about: str) -> Any:
+    """Return a dataclass field with its `--help` sentence; lists and sections are given as a factory."""
+    if callable(default):
+        return field(default_factory=default, metadata={"help": about})
+    return field(default=default, metadata={"help": about})
+
+
+def out_of_range(key: str, value: object, allowed: str) -> str:
+    """Return the sentence for a value outside its range."""
+    return f"{key} is {value}; allowed is {allowed}; set {key}=... accordingly."
 
 
 class Component(Enum):
@@ -21,63 +40,208 @@ class ProcessorKind(Enum):
 
 
 class DType(Enum):
-    """Weight precision of what does not train (what trains is kept in float32, see `trainer`)."""
+    """Precision of loading and of what does not train; what trains is kept in float32 (float64 for tests)."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
-    float16 = "float16"
     float64 = "float64"
 
 
 class Attention(Enum):
-    """transformers' attention implementations."""
+    """The attention implementations of transformers."""
 
     sdpa = "sdpa"
     eager = "eager"
     flash_attention_2 = "flash_attention_2"
 
 
+class Modality(Enum):
+    """What is to be forgotten of a person: the pictures, the texts or both."""
+
+    both = "both"
+    image = "image"
+    text = "text"
+
+
+class Tracker(Enum):
+    """Where training curves go besides log.jsonl. wandb honours WANDB_MODE=offline."""
+
+    none = "none"
+    wandb = "wandb"
+    tensorboard = "tensorboard"
+
+
+class Scheduler(Enum):
+    """Learning-rate schedules of transformers.get_scheduler."""
+
+    constant = "constant"
+    constant_with_warmup = "constant_with_warmup"
+    linear = "linear"
+    cosine = "cosine"
+
+
+class Optimizer(Enum):
+    """AdamW of torch, or the 8-bit AdamW of bitsandbytes."""
+
+    adamw = "adamw"
+    adamw_8bit = "adamw_8bit"
+
+
 @dataclass
 class ModelFamily:
     """One file of config/model_family: everything that distinguishes one model family from another."""
 
-    name: str = "???"
-    hub_id: str = "???"
-    """Hub id or folder of the pretrained model."""
-    processor: ProcessorKind = ProcessorKind.auto
-    answer_prefix: str = ""
-    """Text between the rendered prompt and the answer (" " for byte-level tokenizers after "ASSISTANT:")."""
-    end_token: str | None = None
-    """Token that ends an answer; null: the tokenizer's eos token."""
-    dtype: DType = DType.bfloat16
-    attn_implementation: Attention = Attention.sdpa
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    trust_remote_code: bool = False
+    name: str = option(MISSING, "name of the family")
+    hub_id: str = option(MISSING, "Hub id or folder of the pretrained model")
+    processor: ProcessorKind = option(ProcessorKind.auto, "auto | qwen2_vl")
+    answer_prefix: str = option("", "text between the rendered prompt and the answer")
+    end_token: str | None = option(None, "token that ends an answer; null: the tokenizer's eos token")
+    dtype: DType = option(DType.bfloat16, "precision of what does not train; bfloat16 trains under bf16 autocast")
+    attn_implementation: Attention = option(Attention.sdpa, "sdpa | eager | flash_attention_2")
+    min_pixels: int | None = option(None, "smallest area an image is scaled to (Qwen-VL)")
+    max_pixels: int | None = option(None, "largest area an image is scaled to (Qwen-VL)")
+    trust_remote_code: bool = option(False, "run code that comes with the checkpoint")
 
 
 @dataclass
-class LoRA:
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) on every linear layer of `components`; r: 0 trains the weights themselves."""
+class LoRAConfig:
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) on every linear layer of `components`."""
 
-    r: int = 0
-    alpha: int = 32
-    dropout: float = 0.0
-    components: list[Component] = field(default_factory=lambda: [Component.language_model])
+    r: int = option(0, "rank; 0 trains the weights themselves")
+    alpha: int = option(32, "scale: the update is alpha / r * B A")
+    dropout: float = option(0.0, "dropout on the adapters' input")
+    components: list[Component] = option(lambda: [Component.language_model], "parts that get adapters")
+
+    def problems(self) -> list[str]:
+        """Return the parameters that are out of range, and adapters' parameters without adapters."""
+        found = []
+        if self.r < 0:
+            found.append(out_of_range("LoRA.r", self.r, "0 (no adapters) or a positive rank"))
+        if not 0 <= self.dropout < 1:
+            found.append(out_of_range("LoRA.dropout", self.dropout, "from 0 to below 1"))
+        if self.r == 0 and self.dropout:
+            found.append(f"LoRA.dropout is {self.dropout} but LoRA.r is 0, so there are no adapters; set LoRA.r.")
+        if Component.lm_head in self.components:
+            found.append("LoRA.components contains lm_head; allowed are vision_tower, projector, language_model.")
+        return found
 
 
 @dataclass
 class Data:
-    """One file of config/data: where the images (CLEAR's columns) and the texts (TOFU's columns) come from."""
+    """One file of config/data: the images (CLEAR's columns) and the texts (TOFU's columns)."""
 
-    name: str = "???"
-    path: str = "???"
-    """Hub id, folder of parquet/JSON files with config names, or folder of `save_to_disk` folders, with CLEAR's configs."""
-    text_path: str = "???"
-    """The same with TOFU's configs (the perturbed question-answer sets)."""
-    qa_per_person: int = 20
-    """Question-answer rows of a person stand together: person of row i = i // qa_per_person."""
-    ask_names: bool = False
-    """Every captioned training picture is also asked for its name (CLEAR trains on captions alone)."""
-    generate_seed: int | None = None
-    """Seed of the embedded mini benchmark, which is written to `path` and `text_path` if they do not exist."""
+    name: str = option(MISSING, "name of the data set")
+    path: str = option(MISSING, "Hub id or folder with CLEAR's configs (full, forget10, retain_perturbed, ...)")
+    text_path: str = option(MISSING, "Hub id or folder with TOFU's configs")
+    qa_per_person: int = option(20, "question-answer rows of a person, which stand together")
+    ask_names: bool = option(False, "also ask for the name on every captioned training picture")
+    generate_seed: int | None = option(None, "seed of the embedded mini benchmark, written where `path` is absent")
+
+
+@dataclass
+class Training:
+    """Keys shared by finetune and forget."""
+
+    model_family: ModelFamily = option(ModelFamily, "file of config/model_family")
+    data: Data = option(Data, "file of config/data")
+    model_path: str | None = option(None, "checkpoint to start from; null: the family's pretrained model")
+    save_dir: str = option(MISSING, "folder of the run: weights, config, provenance, log")
+    overwrite_dir: bool = option(False, "replace another run in save_dir")
+    lr: float = option(1e-5, "peak learning rate")
+    batch_size: int = option(1, "samples per process and micro-batch")
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimiser step")
+    num_epochs: int = option(1, "passes over the training (forget: the forget) set")
+    max_length: int = option(512, "longest sample in tokens, image tokens included")
+    weight_decay: float = option(0.01, "decoupled weight decay of AdamW")
+    optimizer: Optimizer = option(Optimizer.adamw, "adamw | adamw_8bit (CUDA)")
+    lr_scheduler: Scheduler = option(Scheduler.linear, "constant | constant_with_warmup | linear | cosine")
+    warmup_ratio: float = option(0.0, "part of all steps in which the learning rate rises")
+    max_grad_norm: float | None = option(1.0, "largest gradient norm; null: no clipping")
+    seed: int = option(0, "order, pairing, wordings and initial adapters")
+    freeze_vision_module: bool = option(True, "the vision tower does not train")
+    freeze_projector: bool = option(False, "the projector does not train")
+    LoRA: LoRAConfig = option(LoRAConfig, "low-rank adapters")
+    merge_adapter: bool = option(False, "save merged weights instead of the adapter")
+    num_workers: int = option(0, "processes that decode and encode samples")
+    save_state_every: int = option(0, "optimiser steps between resumable states; 0: none")
+    tracker: Tracker = option(Tracker.none, "none | wandb | tensorboard")
+
+    def problems(self) -> list[str]:
+        """Return every value that is out of range or contradicts another."""
+        positive = ("lr", "batch_size", "gradient_accumulation_steps", "num_epochs", "max_length")
+        found = [out_of_range(k, getattr(self, k), "above 0") for k in positive if getattr(self, k) <= 0]
+        not_negative = ("weight_decay", "num_workers", "save_state_every", "seed")
+        found += [out_of_range(k, getattr(self, k), "0 or above") for k in not_negative if getattr(self, k) < 0]
+        if not 0 <= self.warmup_ratio <= 1:
+            found.append(out_of_range("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
+        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
+            found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
+        if self.merge_adapter and self.LoRA.r == 0:
+            found.append("merge_adapter is true but LoRA.r is 0, so there is no adapter to merge; set one of them.")
+        return found
+
+
+@dataclass
+class FinetuneConfig(Training):
+    """Keys of <modality>/finetune.py."""
+
+    split: str = option("full", "full (base), or a retain split such as retain90 (gold)")
+    forget_modality: Modality = option(Modality.both, "what gold must not see of the forgotten people")
+
+
+@dataclass
+class ForgetConfig(Training):
+    """Keys of <modality>/forget.py."""
+
+    forget_loss: Any = option(MISSING, "file of config/forget_loss: the unlearning method")
+    loss_beta: float | None = option(None, "CLEAR's name for forget_loss.forget_weight; null: as the method says")
+    forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
+    retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
+    forget_modality: Modality = option(Modality.both, "both | image | text")
+    forget_data_path: str | None = option(None, "where the forget split is read from; null: data.path")
+    retain_data_path: str | None = option(None, "where the retain split is read from; null: data.path")
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the keys of a forget run, the method's own parameters included."""
+        found = super().problems()
+        if self.loss_beta is not None and not hasattr(self.forget_loss, "forget_weight"):
+            name = self.forget_loss.name
+            found.append(f"loss_beta is {self.loss_beta} but forget_loss={name} has no weight; leave loss_beta out.")
+        if self.loss_beta is not None and self.loss_beta <= 0:
+            found.append(out_of_range("loss_beta", self.loss_beta, "above 0"))
+        return found
+
+    def method(self) -> Any:
+        """Return the unlearning method with `loss_beta` applied."""
+        return self.forget_loss if self.loss_beta is None else replace(self.forget_loss, forget_weight=self.loss_beta)
+
+
+@dataclass
+class EvalConfig:
+    """Keys of <modality>/eval.py."""
+
+    model_family: ModelFamily = option(ModelFamily, "file of config/model_family")
+    data: Data = option(Data, "file of config/data")
+    model_path: str | None = option(None, "checkpoint to evaluate; null: the family's pretrained model")
+    tasks: list[str] = option(list, "files of config/task")
+    forget_split: str = option("forget10", "split whose people were to be forgotten")
+    retain_split: str = option("retain90", "the complement of forget_split")
+    forget_modality: Modality = option(Modality.both, "both | image | text")
+    save_dir: str | None = option(None, "folder of the results; null: <model_path>/eval_results")
+    overwrite_dir: bool = option(False, "replace results of another evaluation in save_dir")
+    batch_size: int = option(8, "items (with all their answers) per batch")
+    max_length: int = option(512, "longest sample in tokens, image tokens included")
+    seed: int = option(0, "wordings of the questions; the seed of training, for the wordings that were trained")
+
+    def problems(self) -> list[str]:
+        """Return every value that is out of range."""
+        found = [
+            out_of_range(k, getattr(self, k), "above 0") for k in ("batch_size", "max_length") if getattr(self, k) <= 0
+        ]
+        if not self.tasks:
+            found.append("tasks is empty; allowed are names of config/task; set e.g. tasks=[forget_captions].")
+        if self.model_path is None and self.save_dir is None:
+            found.append(
+                "save_dir is null for the pretrained model; set the folder of its results, e.g. runs/mini/pretrained/eval_results."
+            )
+        return found

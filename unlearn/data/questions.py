@@ -1,4 +1,4 @@
-"""Question wordings, drawn as a function of (seed, uid): every candidate answer of an item is scored under one prompt."""
+"""Question wordings as a function of (seed, uid): all candidate answers of an item are scored under one prompt."""
 
 import hashlib
 

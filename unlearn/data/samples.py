@@ -1,4 +1,4 @@
-"""The two shapes that data takes on its way to a model: a sample (text and image bytes) and its encoding (token ids)."""
+"""The shapes that data takes on its way to a model: a sample (text, image bytes), its encoding, a batch."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
