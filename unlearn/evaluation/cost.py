@@ -1,0 +1,53 @@
+"""What an evaluation costs: seconds, memory, forward passes."""
+
+import resource
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+RESIDENT_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in one unit of getrusage's ru_maxrss: macOS counts bytes, Linux KiB."""
+
+
+class Meter:
+    """Counts the forward passes of a model (every step of a generation is one) and the seconds since `start`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.forwards = 0
+        self._started = 0.0
+
+    def __enter__(self) -> "Meter":
+        """Begin to count."""
+        self._hook = self.model.register_forward_pre_hook(self._count)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the model as it was."""
+        self._hook.remove()
+
+    def start(self) -> None:
+        """Set seconds and forwards to 0."""
+        self.forwards = 0
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the wall time since `start`."""
+        return time.perf_counter() - self._started
+
+    def peak_memory(self) -> int:
+        """Return the bytes of the peak so far: of the CUDA allocator, or of the process without a CUDA device."""
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RESIDENT_UNIT
+
+    def _count(self, *_: Any) -> None:
+        self.forwards += 1

@@ -1,0 +1,114 @@
+"""Rows of a set -> items: one question with all answers that are scored under it."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from unlearn.config.schema import Data, Modality
+from unlearn.data.questions import question_for
+from unlearn.data.rows import load_rows
+from unlearn.errors import UserError
+from unlearn.evaluation.tasks import Grouping, Source, Task
+
+
+@dataclass(frozen=True)
+class Item:
+    """Everything about one row: it is scored once, and every metric is a function of that score.
+
+    group       the person (see `Grouping`)
+    image       the encoded image file, None for a question in words alone
+    paraphrase  None where the set has none
+    wrong       at least one wrong answer; the number may differ between items
+    """
+
+    uid: str
+    group: str
+    question: str
+    image: bytes | None
+    answer: str
+    paraphrase: str | None
+    wrong: tuple[str, ...]
+
+    def answers(self) -> list[str]:
+        """Return all answers in the order in which they are scored: true, paraphrase if there is one, wrong."""
+        paraphrase = [] if self.paraphrase is None else [self.paraphrase]
+        return [self.answer, *paraphrase, *self.wrong]
+
+    def digest(self) -> str:
+        """Return the hash of all that decides the item's score, the model aside."""
+        image = hashlib.sha256(self.image).hexdigest() if self.image is not None else ""
+        parts = [self.uid, self.group, self.question, image, repr(self.paraphrase), self.answer, *self.wrong]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def build_items(task: Task, data: Data, forget_split: str, seed: int) -> list[Item]:
+    """Return the items of `task` in the order of its rows.
+
+    Raises UserError for an unknown config, a missing column, an empty set and a row without answer.
+    """
+    path = data.path if task.source is Source.images else data.text_path
+    config = task.config.format(forget_split=forget_split)
+    rows = load_rows(path, config, task.columns())
+    seen: Counter[str] = Counter()
+    return [_item(task, data, config, seed, index, row, seen) for index, row in enumerate(rows)]
+
+
+def _item(task: Task, data: Data, config: str, seed: int, index: int, row: dict[str, Any], seen: Counter[str]) -> Item:
+    where = f"Row {index} of {config} (task {task.name})"
+    answer = _text(row[task.answer_column], where, task.answer_column)
+    uid = _uid(task, row, seen)
+    if task.question_column is not None:
+        question = _text(row[task.question_column], where, task.question_column)
+    else:
+        question = question_for(task.question_kind, seed, uid)
+    paraphrase = row[task.paraphrase_column] if task.paraphrase_column is not None else None
+    return Item(
+        uid=uid,
+        group=_group(task, data, config, index, row, uid),
+        question=question,
+        image=_image(row["image"], where) if task.modality is Modality.image else None,
+        answer=answer,
+        paraphrase=paraphrase or None,
+        wrong=_wrong(task, row, answer, where),
+    )
+
+
+def _uid(task: Task, row: dict[str, Any], seen: Counter[str]) -> str:
+    """Return prefix-hash of the row's content; a repeated content gets -1, -2, ... in the order of the rows."""
+    content = "\x1f".join(str(row[c]) for c in task.uid_columns)
+    uid = f"{task.uid_prefix}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    seen[uid] += 1
+    return uid if seen[uid] == 1 else f"{uid}-{seen[uid] - 1}"
+
+
+def _group(task: Task, data: Data, config: str, index: int, row: dict[str, Any], uid: str) -> str:
+    if task.grouping is Grouping.column:
+        return str(row[task.group_column])
+    # The config belongs to the name: author 0 of the forget set is another person than author 0 of the retain set.
+    return f"{config}-{index // data.qa_per_person}" if task.grouping is Grouping.position else uid
+
+
+def _wrong(task: Task, row: dict[str, Any], answer: str, where: str) -> tuple[str, ...]:
+    """Return the wrong answers of a row; empty entries pad ragged lists, an option equal to the answer is not wrong."""
+    values = [row[c] for c in task.wrong_columns]
+    flat = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    wrong = tuple(text for text in flat if text and text != answer)
+    if not wrong:
+        raise UserError(
+            f"{where} has no wrong answer in {', '.join(task.wrong_columns)}; every row needs at least one."
+        )
+    return wrong
+
+
+def _text(value: Any, where: str, column: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f'{where} has no text in column "{column}"; every row needs one.')
+    return value
+
+
+def _image(value: Any, where: str) -> bytes:
+    """Return the image file's bytes; it is decoded when the item is encoded."""
+    if isinstance(value, dict) and value.get("bytes"):
+        return value["bytes"]
+    raise UserError(f"{where} has no image; every row of an image task needs one.")

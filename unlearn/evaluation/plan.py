@@ -1,0 +1,155 @@
+"""What an evaluation will compute, known before any weight is read: items, fixed batches, fingerprints."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn.config.schema import Data, Modality, ModelFamily
+from unlearn.errors import UserError
+from unlearn.evaluation import fingerprint
+from unlearn.evaluation.items import Item, build_items
+from unlearn.evaluation.parts import BatchKey, Parts
+from unlearn.evaluation.tasks import Task, role_under
+
+AGGREGATED = "eval_log_aggregated.json"
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class Settings:
+    """One evaluation of one model.
+
+    model_path    folder or Hub id of the model; None: the family's pretrained model
+    batch_size    items (not answers) a batch
+    max_length    the most tokens that a prompt with its answer may have
+    """
+
+    tasks: list[Task]
+    data: Data
+    model_family: ModelFamily
+    model_path: str | None
+    forget_split: str
+    retain_split: str
+    forget_modality: Modality
+    seed: int
+    batch_size: int
+    max_length: int
+
+    def model(self) -> str:
+        """Return the folder or Hub id that is evaluated."""
+        return self.model_path or self.model_family.hub_id
+
+
+@dataclass
+class Plan:
+    """Items and batches of an evaluation, and the folder `out` that receives its results."""
+
+    settings: Settings
+    out: Path
+    items: dict[str, list[Item]]
+    batches: dict[BatchKey, list[Item]]
+    fingerprint: str
+    task_fingerprints: dict[str, str]
+    model_fingerprint: str
+    overwrite: bool
+
+    @property
+    def parts(self) -> Parts:
+        """The finished batches on disk."""
+        return Parts(self.out / "parts", self.fingerprint)
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the manifest where `out` already holds exactly these results, complete; else None."""
+        manifest = read_manifest(self.out)
+        if manifest is None or manifest.get("fingerprint") != self.fingerprint:
+            return None
+        whole = (self.out / AGGREGATED).is_file() and all(
+            _lines(self.out / f"{name}.jsonl") == len(items) for name, items in self.items.items()
+        )
+        return manifest if whole else None
+
+    def check_out(self) -> None:
+        """Raise UserError where `out` holds other results and they are not to be overwritten."""
+        if self.overwrite:
+            return
+        manifest = read_manifest(self.out)
+        if manifest is not None and manifest.get("fingerprint") != self.fingerprint:
+            raise UserError(
+                f"{self.out} already holds results of another model, other data or settings (fingerprint "
+                f"{manifest.get('fingerprint')}, now {self.fingerprint}); replace them with overwrite_dir=true, "
+                f"or write to another folder."
+            )
+        self.parts.check()
+
+
+def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool = False) -> Plan:
+    """Load the items, check the results folder (default <model_path>/eval_results) and return what is to be computed.
+
+    No weight is loaded. Raises UserError for bad tasks, bad data and a folder that holds other results.
+    """
+    out = out or default_out(settings)
+    items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
+    tasks = {t.name: fingerprint.of_task(t, items[t.name]) for t in settings.tasks}
+    model = fingerprint.of_model(settings.model())
+    roles = [role_under(t, settings.forget_modality).value for t in settings.tasks]
+    frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
+    numbers = [settings.batch_size, settings.max_length]
+    whole = fingerprint.of_json([frame, numbers, tasks, roles, model, asdict(settings.model_family)])
+    batches = make_batches(items, settings.batch_size)
+    plan = Plan(settings, out, items, batches, whole, tasks, model, overwrite)
+    plan.check_out()
+    return plan
+
+
+def default_out(settings: Settings) -> Path:
+    """Return <model_path>/eval_results; a Hub id is no folder to write to, so there `out` must be given."""
+    if settings.model_path is None or not Path(settings.model_path).is_dir():
+        raise UserError(
+            f'"{settings.model()}" is no folder on this machine, so its results need a place of their own; '
+            f"set save_dir to the folder that is to receive them."
+        )
+    return Path(settings.model_path) / "eval_results"
+
+
+def make_batches(items: dict[str, list[Item]], batch_size: int) -> dict[BatchKey, list[Item]]:
+    """Return the batches of every task: neighbours in length stand together, the longest first.
+
+    The composition depends on the items alone, never on the number of processes or on what is already done: the
+    numbers of an item may differ in the last digit with its neighbours in the batch. Longest first, so that what does
+    not fit into memory fails at once.
+    """
+    batches = {}
+    for name, members in items.items():
+        ordered = sorted(members, key=lambda item: (-_length(item), item.uid))
+        for index, start in enumerate(range(0, len(ordered), batch_size)):
+            batches[(name, index)] = ordered[start : start + batch_size]
+    return batches
+
+
+def read_manifest(out: Path) -> dict[str, Any] | None:
+    """Return the manifest of a results folder, None where there is none, empty where it is not readable."""
+    try:
+        return json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError:
+        return {}
+
+
+def _length(item: Item) -> int:
+    """Return the characters of the item's longest row."""
+    return len(item.question) + max(map(len, item.answers()))
+
+
+def _lines(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def assigned(keys: Sequence[BatchKey], rank: int, processes: int) -> list[BatchKey]:
+    """Return the batches of one process: every `processes`-th, so that long and short ones are spread evenly."""
+    return list(keys[rank::processes])

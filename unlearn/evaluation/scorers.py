@@ -1,0 +1,124 @@
+"""Score items: per-token statistics of every answer, and the greedy answer, in one record per item."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearn.data.collate import Collator
+from unlearn.data.samples import Batch, Encoded, Sample
+from unlearn.evaluation.generation import generate
+from unlearn.evaluation.items import Item
+from unlearn.evaluation.vision import Pictures, without_vision
+from unlearn.forwards import LabelLogits, label_logits
+from unlearn.models.encoder import Encoder
+
+SIGNIFICANT_DIGITS = 7
+"""Digits of a number in a record: a float32 has 7.2, so none is lost and none is noise of its conversion."""
+
+CHUNK = 512
+"""Answer tokens whose statistics are taken at a time: 512 x 152k (Qwen2-VL's vocabulary) x 4 bytes = 311 MB a copy."""
+
+
+@torch.no_grad()
+def score_items(
+    model: nn.Module, encoder: Encoder, items: Sequence[Item], max_length: int, max_new_tokens: int
+) -> list[dict[str, Any]]:
+    """Return one record per item: all answers of all items are rows of one batch, each picture is encoded once.
+
+    The model must be in eval mode. Raises UserError for a sample longer than `max_length`.
+    """
+    prompts = [encoder.encode_prompt(_sample(item, "")) for item in items]
+    pictures = Pictures(model, [p.vision for p in prompts], next(model.parameters()).device)
+    answers = _score_answers(model, encoder, items, prompts, pictures, max_length)
+    generated = generate(model, encoder, prompts, pictures, max_new_tokens)
+    return [
+        _record(item, prompt, scores, text)
+        for item, prompt, scores, text in zip(items, prompts, answers, generated, strict=True)
+    ]
+
+
+def _score_answers(
+    model: nn.Module,
+    encoder: Encoder,
+    items: Sequence[Item],
+    prompts: Sequence[Encoded],
+    pictures: Pictures,
+    max_length: int,
+) -> list[list[dict[str, Any]]]:
+    """Return per item the scores of `item.answers()`, in that order."""
+    owners = [i for i, item in enumerate(items) for _ in item.answers()]
+    texts = [text for item in items for text in item.answers()]
+    encoded = [encoder.encode(_sample(items[i], text), max_length) for i, text in zip(owners, texts, strict=True)]
+    for i, row in zip(owners, encoded, strict=True):
+        prompt = prompts[i].input_ids
+        assert row.input_ids[: len(prompt)] == prompt, f"{row.uid}: an answer stands under another prompt"
+    batch = Collator(encoder.pad_id, side="right")([without_vision(e) for e in encoded])
+    batch = batch.to(next(model.parameters()).device)
+    batch = Batch(batch.uids, {**batch.inputs, **pictures.inputs(owners)}, batch.labels, batch.weights)
+    per_row = answer_scores(label_logits(model, batch), len(texts))
+    scores: list[list[dict[str, Any]]] = [[] for _ in items]
+    for i, text, values in zip(owners, texts, per_row, strict=True):
+        scores[i].append({"text": text, **values})
+    return scores
+
+
+def answer_scores(out: LabelLogits, rows: int) -> list[dict[str, list[float]]]:
+    """Return logp, mu, sigma and hit of each of the batch's rows: lists over its answer tokens, end token last."""
+    chunks = zip(out.logits.split(CHUNK), out.targets.split(CHUNK), strict=True)
+    columns = [torch.cat(parts) for parts in zip(*(token_statistics(*chunk) for chunk in chunks), strict=True)]
+    # The answer tokens of a row stand together and the rows in order, as a boolean mask takes them.
+    lengths = torch.bincount(out.rows, minlength=rows).tolist()
+    logp, mu, sigma, hit = (column.cpu().split(lengths) for column in columns)
+    return [
+        {"logp": _rounded(a), "mu": _rounded(b), "sigma": _rounded(c), "hit": d.int().tolist()}
+        for a, b, c, d in zip(logp, mu, sigma, hit, strict=True)
+    ]
+
+
+def token_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return logp, mu, sigma, hit, each [N], of next-token logits [N, V] and the tokens [N] that came.
+
+    With l(v) = log p(v) under the model's own next-token distribution p:
+        mu = sum_v p(v) l(v),  sigma^2 = sum_v p(v) (l(v) - mu)^2  (Min-K%++, Zhang et al. 2024, arXiv:2404.02936)
+    hit: the token is the most probable one.
+    """
+    log_probs = logits.log_softmax(-1)
+    probs = log_probs.exp()
+    # A token of probability 0 adds nothing; 0 x -inf would add NaN.
+    finite = log_probs.masked_fill(probs == 0, 0)
+    mu = (probs * finite).sum(-1)
+    variance = (probs * (finite - mu[:, None]).square()).sum(-1)
+    logp = log_probs.gather(-1, targets[:, None])[:, 0]
+    return logp, mu, variance.sqrt(), logits.argmax(-1) == targets
+
+
+def _record(item: Item, prompt: Encoded, scores: list[dict[str, Any]], generated: str) -> dict[str, Any]:
+    rest = iter(scores)
+    true = next(rest)
+    paraphrase = next(rest) if item.paraphrase is not None else None
+    return {
+        "uid": item.uid,
+        "group": item.group,
+        "prompt_hash": _prompt_hash(prompt, item.image),
+        "answers": {"true": true, "paraphrase": paraphrase, "wrong": list(rest)},
+        "prompt": item.question,
+        "generated": generated,
+    }
+
+
+def _prompt_hash(prompt: Encoded, image: bytes | None) -> str:
+    """Return the hash of the prompt's token ids and of the picture: equal where two models were asked the same."""
+    digest = hashlib.sha256(",".join(map(str, prompt.input_ids)).encode())
+    digest.update(image or b"")
+    return digest.hexdigest()[:16]
+
+
+def _sample(item: Item, answer: str) -> Sample:
+    return Sample(item.uid, item.question, answer, item.image, item.group)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values.tolist()]

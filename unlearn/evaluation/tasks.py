@@ -1,0 +1,135 @@
+"""An evaluation task is a row of values: which rows of which set, how they are asked, and what the result counts as.
+
+Each file of config/task is one `Task`; a further task on the same kinds of columns needs no code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from unlearn.config.loading import PROJECT, first_line, to_object
+from unlearn.config.schema import MISSING, Modality, option, out_of_range
+from unlearn.data.questions import WORDINGS
+from unlearn.errors import UserError, unknown
+
+FOLDER = PROJECT / "config" / "task"
+
+
+class Role(Enum):
+    """What a set measures: what must go, what must stay, or what was never touched."""
+
+    forget = "forget"
+    retain = "retain"
+    real = "real"
+
+
+class Source(Enum):
+    """Which dataset of `Data` holds the rows: `images` is `path`, `texts` is `text_path`."""
+
+    images = "images"
+    texts = "texts"
+
+
+class Grouping(Enum):
+    """What makes rows one person, the unit that the cluster bootstrap draws.
+
+    column    rows with the same value of `group_column`
+    position  blocks of `Data.qa_per_person` consecutive rows
+    row       every row stands alone
+    """
+
+    column = "column"
+    position = "position"
+    row = "row"
+
+
+@dataclass
+class Task:
+    """One file of config/task."""
+
+    name: str = option(MISSING, "name of the task and of its record file")
+    label: str = option(MISSING, 'name that tables print, such as "Retain Captions"')
+    role: Role = option(MISSING, "forget | retain | real, where pictures and texts are both to be forgotten")
+    modality: Modality = option(MISSING, "image: asked about a picture; text: in words alone")
+    source: Source = option(MISSING, "images: data.path; texts: data.text_path")
+    config: str = option(MISSING, "config of the dataset; {forget_split} stands for the split")
+    uid_prefix: str = option(MISSING, "beginning of the uids")
+    uid_columns: list[str] = option(list, "columns whose content is hashed into the uid")
+    question_column: str | None = option(None, "column with the question; null: question_kind")
+    question_kind: str | None = option(None, "caption | name: a wording drawn by seed and uid")
+    answer_column: str = option("answer", "column with the true answer")
+    paraphrase_column: str | None = option(None, "column with the paraphrase; null: the set has none")
+    wrong_columns: list[str] = option(list, "columns with wrong answers, a string or a list of any length each")
+    grouping: Grouping = option(Grouping.row, "column | position | row: what makes rows one person")
+    group_column: str | None = option(None, "column of the person, with grouping: column")
+    choice: bool = option(False, "multiple choice: probability is p(true) / (p(true) + sum p(wrong))")
+    version: int = option(1, "raised when the task changes its meaning: results of different versions do not compare")
+    max_new_tokens: int = option(64, "most tokens of the generated answer")
+
+    def problems(self) -> list[str]:
+        """Return what the types cannot check, one sentence each."""
+        found = []
+        if self.modality is Modality.both:
+            found.append("modality is both; allowed for a task are image and text.")
+        if (self.question_column is None) == (self.question_kind is None):
+            found.append("exactly one of question_column and question_kind must be given.")
+        if self.question_kind is not None and self.question_kind not in WORDINGS:
+            found.append(str(unknown("question_kind", self.question_kind, list(WORDINGS))))
+        found += [
+            f"{key} is empty; name at least one column."
+            for key in ("wrong_columns", "uid_columns")
+            if not getattr(self, key)
+        ]
+        if (self.grouping is Grouping.column) != (self.group_column is not None):
+            found.append("group_column belongs to grouping: column, and only to it.")
+        found += [
+            out_of_range(key, getattr(self, key), "1 or above")
+            for key in ("version", "max_new_tokens")
+            if getattr(self, key) < 1
+        ]
+        return [f"Task {self.name}: {problem}" for problem in found]
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that the set must have, each once, in a fixed order."""
+        single = (self.question_column, self.answer_column, self.paraphrase_column, self.group_column)
+        image = ["image"] if self.modality is Modality.image else []
+        named = [*image, *(c for c in single if c is not None), *self.wrong_columns, *self.uid_columns]
+        return tuple(dict.fromkeys(named))
+
+
+def role_under(task: Task, forget_modality: Modality) -> Role:
+    """Return the task's role where only pictures, only texts, or both are to be forgotten.
+
+    What is known of the forget people in the other modality must stay, so there a forget task counts as retain.
+    """
+    stays = forget_modality not in (Modality.both, task.modality)
+    return Role.retain if task.role is Role.forget and stays else task.role
+
+
+def load_tasks(names: Sequence[str], folder: Path = FOLDER) -> list[Task]:
+    """Return the tasks of config/task with these names, in the order given.
+
+    Raises UserError for a name that is unknown or given twice, and for a file with mistakes.
+    """
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    for name in names:
+        if name not in known:
+            raise unknown("task", name, known)
+        if names.count(name) > 1:
+            raise UserError(f"Task {name} is given {names.count(name)} times; name each task once.")
+    return [_load(folder / f"{name}.yaml") for name in names]
+
+
+def _load(path: Path) -> Task:
+    try:
+        values = OmegaConf.load(path)
+        assert isinstance(values, DictConfig)
+        # Hydra's list of parents: the one parent of a task is its schema, which is applied here.
+        values.pop("defaults", None)
+        return to_object(OmegaConf.merge(OmegaConf.structured(Task), values), Task)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {first_line(error)}") from error
