@@ -1,0 +1,1 @@
+"""Metrics as pure functions over evaluation logs and records: numpy and scipy, no torch."""

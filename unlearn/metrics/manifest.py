@@ -1,0 +1,147 @@
+"""The manifest beside an evaluation log: what was evaluated, on which splits, how completely and at what cost."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from unlearn.errors import UserError, unknown
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Raised when the layout of the log or its manifest changes."""
+METRICS_VERSION = 1
+"""Raised when a number in a log changes its meaning; logs of different versions are not compared."""
+
+
+class Role(Enum):
+    """What a set measures: what must go, what must stay, or what was never touched."""
+
+    forget = "forget"
+    retain = "retain"
+    real = "real"
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What must be known of a task to read its scores.
+
+    label             how tables call it
+    choice            multiple choice: the probability is taken among the options
+    expected, scored  numbers of items; None in a foreign log, which does not say
+    fingerprint       hash of the items, questions included
+    """
+
+    label: str
+    role: Role
+    choice: bool
+    version: int = 1
+    expected: int | None = None
+    scored: int | None = None
+    fingerprint: str | None = None
+
+
+FOREIGN_TASKS: dict[str, TaskInfo] = {
+    "eval_real_author_wo_options.json": TaskInfo("Real Authors", Role.real, choice=True),
+    "eval_real_world_wo_options.json": TaskInfo("Real World", Role.real, choice=True),
+    "eval_log.json": TaskInfo("Retain", Role.retain, choice=False),
+    "eval_log_forget.json": TaskInfo("Forget", Role.forget, choice=False),
+    "real_faces": TaskInfo("Real Faces", Role.real, choice=True),
+    "real_world": TaskInfo("Real World", Role.real, choice=True),
+    "retain_captions": TaskInfo("Retain Captions", Role.retain, choice=False),
+    "retain_names": TaskInfo("Retain Names", Role.retain, choice=True),
+    "retain_qa": TaskInfo("Retain QA", Role.retain, choice=False),
+    "forget_captions": TaskInfo("Forget Captions", Role.forget, choice=False),
+    "forget_names": TaskInfo("Forget Names", Role.forget, choice=True),
+    "forget_qa": TaskInfo("Forget QA", Role.forget, choice=False),
+}
+"""Tasks that are understood without a manifest: TOFU's four and the eight multimodal ones."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Provenance of one evaluation. `cost` has wall_seconds, peak_memory_bytes and forwards, as far as measured."""
+
+    forget_split: str
+    retain_split: str
+    forget_modality: str
+    metrics_version: int
+    tasks: Mapping[str, TaskInfo]
+    seed: int | None
+    cost: Mapping[str, float | None]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; raise UserError where it is absent, cut off or something else."""
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "absent"
+        raise UserError(f"{path} is {kind}; give the eval_log_aggregated.json that an evaluation wrote.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not complete JSON ({error}); it may be truncated, so evaluate again.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a log that can be read.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}; an evaluation writes a JSON object.")
+    return content
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return the manifest in `path`, None where there is none (the log is foreign then).
+
+    Raises UserError for a manifest that is cut off, lacks a key or is of another format or version of the metrics.
+    """
+    if not path.exists():
+        return None
+    content = read_json(path)
+    for key, current in (("format", FORMAT), ("metrics_version", METRICS_VERSION)):
+        given = _value(content, key, int, path)
+        if given != current:
+            raise UserError(f"{path} has {key} {given} but this version reads {current}; evaluate again with it.")
+    splits = {key: _value(content, key, str, path) for key in ("forget_split", "retain_split", "forget_modality")}
+    tasks = _value(content, "tasks", dict, path)
+    return Manifest(
+        **splits,
+        metrics_version=content["metrics_version"],
+        tasks={name: _task_info(task, path, name) for name, task in tasks.items()},
+        seed=content.get("seed"),
+        cost=_cost(content, path),
+    )
+
+
+def _cost(content: Mapping[str, Any], path: Path) -> dict[str, float | None]:
+    cost = _value(content, "cost", dict, path) if content.get("cost") is not None else {}
+    for key in cost:
+        _value(cost, key, int | float | None, f"{path}, cost")
+    return cost
+
+
+def _task_info(task: Any, path: Path, name: str) -> TaskInfo:
+    where = f'{path}, task "{name}"'
+    if not isinstance(task, dict):
+        raise UserError(f"{where} holds a {type(task).__name__}; a task is a JSON object.")
+    role = _value(task, "role", str, where)
+    if role not in Role.__members__:
+        raise unknown(f"role in {where}:", role, list(Role.__members__))
+    return TaskInfo(
+        label=_value(task, "label", str, where),
+        role=Role[role],
+        choice=_value(task, "choice", bool, where),
+        version=_value(task, "version", int, where),
+        expected=_value(task, "expected", int, where),
+        scored=_value(task, "scored", int, where),
+        fingerprint=task.get("fingerprint"),
+    )
+
+
+def _value(content: Mapping[str, Any], key: str, kind: Any, where: object) -> Any:
+    if key not in content:
+        raise UserError(f'{where} has no "{key}"; it may be truncated or written by another tool, so evaluate again.')
+    if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
+        raise UserError(
+            f'{where} has {content[key]!r} as "{key}", which must be of type {getattr(kind, "__name__", kind)}.'
+        )
+    return content[key]
