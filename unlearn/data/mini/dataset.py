@@ -1,0 +1,226 @@
+"""The mini benchmark as two dataset folders: CLEAR's configs and columns, and TOFU's.
+
+`datasets.load_dataset(folder, "forget10", split="train")` reads them. The same seed gives the same bytes.
+"""
+
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn.data.mini.faces import SIZE, View, encode_png, portrait, random_view
+from unlearn.data.mini.people import FORGET_COUNTS, RETAIN_OF, Cast, Person, make_cast
+from unlearn.data.mini.places import draw_landmark
+from unlearn.data.mini.texts import QA_PER_PERSON, WRONG_ANSWERS, Claim, Question, caption, questions, wrong_names
+from unlearn.data.mini.values import LANDMARK_COLOURS, LANDMARKS
+from unlearn.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+TRAIN_PICTURES = 4
+HELDOUT_PICTURES = 2
+CELEBRITY_PICTURES = 3
+RETAIN_EVALUATED = 24
+"""People of the retain set that `retain_perturbed` holds (TOFU: 20 of 180); `retain_heldout` holds twice as many."""
+LANDMARK_QUESTION = "What landmark stands here?"
+MARK = "mini.json"
+
+Row = dict[str, object]
+__all__ = ["QA_PER_PERSON", "write_mini"]
+
+
+def write_mini(clear_path: Path, text_path: Path, seed: int = 0) -> None:
+    """Write both folders; one that exists with the same seed is left as it is.
+
+    Each folder appears as a whole (temporary folder, then rename), so two processes may do this at once.
+    Raises UserError where a folder exists that is not this benchmark of this seed.
+    """
+    for path, configs in ((Path(clear_path), clear_configs), (Path(text_path), text_configs)):
+        if not _present(path, seed):
+            _write_folder(path, configs(seed), seed)
+
+
+def clear_configs(seed: int) -> dict[str, list[Row]]:
+    """Return the rows of every image config (CLEAR.md section 1, and held-out pictures with names to choose from)."""
+    cast, configs = make_cast(seed), {}
+    for split in ("full", *FORGET_COUNTS, *RETAIN_OF.values()):
+        configs[split] = [_caption_row(row) for person in cast.split(split) for row in _pictures(cast, person, seed)]
+        texts = [_mixed(row["image"], row["caption"], None, None) for row in configs[split]]
+        texts += [_mixed(None, None, row["question"], row["answer"]) for row in _questions(cast.split(split), seed)]
+        configs[f"{split}+tofu"] = texts
+    configs["default"] = configs["full"]
+    for split in FORGET_COUNTS:
+        people = cast.split(split)
+        configs[f"{split}_perturbed"] = _perturbed(cast, people, people, seed, range(TRAIN_PICTURES))
+        configs[f"{split}_heldout"] = _perturbed(cast, people, people, seed, _heldout())
+    retain = cast.split("retain90")
+    configs["retain_perturbed"] = _perturbed(cast, retain[:RETAIN_EVALUATED], retain, seed, range(TRAIN_PICTURES))
+    configs["retain_heldout"] = _perturbed(cast, retain[: 2 * RETAIN_EVALUATED], retain, seed, _heldout())
+    configs["holdout10"] = [_caption_row(row) for person in cast.holdout for row in _pictures(cast, person, seed)]
+    return configs | {"real_faces": _real_faces(cast, seed), "real_world": _real_world(seed)}
+
+
+def text_configs(seed: int) -> dict[str, list[Row]]:
+    """Return the rows of every question-answering config; the person of row i is i // QA_PER_PERSON."""
+    cast = make_cast(seed)
+    splits = {split: cast.split(split) for split in ("full", *FORGET_COUNTS, *RETAIN_OF.values())}
+    configs = {name: [_plain(row) for row in _questions(people, seed)] for name, people in splits.items()}
+    for split, count in FORGET_COUNTS.items():
+        configs[f"{split}_perturbed"] = _questions(splits[split], seed)
+        configs[split.replace("forget", "holdout")] = [_plain(row) for row in _questions(cast.holdout[-count:], seed)]
+    return configs | {"retain_perturbed": _questions(splits["retain90"][:RETAIN_EVALUATED], seed)}
+
+
+def picture_of(person: Person, seed: int, kind: str, number: int) -> tuple[View, bytes]:
+    """Return view and PNG bytes of one picture; `kind` keeps training, test and pretraining pictures apart."""
+    view = random_view(random.Random(f"picture-{seed}-{kind}-{person.name}-{number}"))
+    return view, portrait(person.face, view)
+
+
+def landmark(kind: str, colour: str, rng: random.Random) -> Row:
+    """Return one `real_world` row: a question about a landmark, with wrong answers from the same prior."""
+    answers = [f"A {c} {k}." for k in LANDMARKS for c in LANDMARK_COLOURS]
+    right = f"A {colour} {kind}."
+    answers.remove(right)
+    return {
+        "question": LANDMARK_QUESTION,
+        "answer": right,
+        "image": encode_png(draw_landmark(kind, colour, SIZE, rng)),
+        "options": rng.sample(answers, WRONG_ANSWERS),
+    }
+
+
+def _heldout() -> range:
+    return range(TRAIN_PICTURES, TRAIN_PICTURES + HELDOUT_PICTURES)
+
+
+def _pictures(cast: Cast, person: Person, seed: int, numbers: range = range(TRAIN_PICTURES), others: list[str] | None = None) -> list[Row]:
+    """Return a row with all columns per picture; `others` are the names that wrong answers may give."""
+    rows = []
+    others = others or [other.name for other in cast.holdout if other is not person]
+    for number in numbers:
+        view, image = picture_of(person, seed, "own", number)
+        claim = caption(person, view, others, random.Random(f"caption-{seed}-{person.name}-{number}"))
+        names = wrong_names(others, random.Random(f"names-{seed}-{person.name}-{number}"))
+        rows.append(_evaluation_row(image, claim, person.name, names))
+    return rows
+
+
+def _evaluation_row(image: bytes, claim: Claim, name: str, names: list[str]) -> Row:
+    return {
+        "image": image,
+        "caption": claim.text,
+        "name": name,
+        "paraphrased_caption": claim.paraphrase,
+        "perturbed_captions": claim.wrong,
+        "perturbed_names": names,
+    }
+
+
+def _caption_row(row: Row) -> Row:
+    return {column: row[column] for column in ("image", "caption", "name")}
+
+
+def _mixed(image: object, text: object, question: object, answer: object) -> Row:
+    return {"image": image, "caption": text, "question": question, "answer": answer}
+
+
+def _plain(row: Row) -> Row:
+    return {column: row[column] for column in ("question", "answer")}
+
+
+def _perturbed(cast: Cast, people: list[Person], pool: list[Person], seed: int, numbers: range) -> list[Row]:
+    """Return evaluation rows; false names come from `pool`, topped up from holdout people where it is too small.
+
+    A model that was trained without the pool's people has seen none of these names, right or wrong.
+    """
+    rows = []
+    for person in people:
+        others = [other.name for other in pool if other is not person]
+        others += [other.name for other in cast.holdout[: max(0, WRONG_ANSWERS - len(others))]]
+        rows += _pictures(cast, person, seed, numbers, others)
+    return rows
+
+
+def _questions(people: list[Person], seed: int) -> list[Row]:
+    asked = [one for person in people for one in questions(person, random.Random(f"questions-{seed}-{person.name}"))]
+    return [_question_row(one) for one in asked]
+
+
+def _question_row(one: Question) -> Row:
+    return {
+        "question": one.question,
+        "answer": one.answer.text,
+        "paraphrased_answer": one.answer.paraphrase,
+        "perturbed_answer": one.answer.wrong,
+        "paraphrased_question": one.asked_otherwise,
+    }
+
+
+def _real_faces(cast: Cast, seed: int) -> list[Row]:
+    rows = []
+    for person in cast.celebrities:
+        others = [other.name for other in cast.celebrities if other is not person]
+        for number in range(CELEBRITY_PICTURES):
+            _, image = picture_of(person, seed, "own", number)
+            options = wrong_names(others, random.Random(f"options-{seed}-{person.name}-{number}"))
+            rows.append({"image": image, "answer": person.name, "options": options})
+    return rows
+
+
+def _real_world(seed: int) -> list[Row]:
+    return [landmark(k, c, random.Random(f"landmark-{seed}-{k}-{c}")) for k in LANDMARKS for c in LANDMARK_COLOURS]
+
+
+def _present(path: Path, seed: int) -> bool:
+    """Whether `path` already holds this benchmark; UserError if it holds something else."""
+    if not path.exists():
+        return False
+    mark = path / MARK
+    found = json.loads(mark.read_text()).get("seed") if mark.is_file() else None
+    if found != seed:
+        what = "is not a mini benchmark" if found is None else f"holds the mini benchmark of seed {found}"
+        raise UserError(f'"{path}" exists and {what}, so seed {seed} is not written there; name another folder or remove it.')
+    return True
+
+
+def _write_folder(path: Path, configs: dict[str, list[Row]], seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        for name, rows in configs.items():
+            _dataset(rows).to_parquet(temporary / f"{name}.parquet")
+        (temporary / "README.md").write_text(_readme(list(configs)))
+        (temporary / MARK).write_text(json.dumps({"seed": seed}) + "\n")
+        temporary.chmod(0o755)  # mkdtemp makes private folders
+        os.replace(temporary, path)
+    except OSError:
+        if not _present(path, seed):  # else another process was faster, with the same bytes
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _readme(names: list[str]) -> str:
+    lines = ["---", "configs:"]
+    for name in names:
+        lines += [f"- config_name: {name}", "  data_files:", "  - split: train", f"    path: {name}.parquet"]
+    return "\n".join([*lines, "---", "", "Fictitious people, drawn and described by `unlearn.data.mini`.", ""])
+
+
+def _dataset(rows: list[Row]) -> "Dataset":
+    """Build a dataset whose column types do not depend on the rows (a column may hold nothing but nulls)."""
+    from datasets import Dataset, Features, Image, List, Value
+
+    kinds: dict[str, Callable[[], object]] = {"image": Image}
+    kinds |= dict.fromkeys(("perturbed_captions", "perturbed_names", "perturbed_answer", "options"), lambda: List(Value("string")))
+    features = Features({column: kinds.get(column, lambda: Value("string"))() for column in rows[0]})
+    columns = {column: [row[column] for row in rows] for column in rows[0]}
+    if "image" in columns:
+        columns["image"] = [{"bytes": image, "path": None} if image else None for image in columns["image"]]
+    return Dataset.from_dict(columns, features=features)
