@@ -1,0 +1,51 @@
+"""aggregate_eval_stat reproduces the figures that TOFU's own script gives for published logs."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from unlearn.errors import UserError
+from unlearn.metrics.aggregate import AggregateConfig, aggregate
+
+PROJECT = Path(__file__).parents[3]
+SHARED = Path(os.environ.get("UNLEARN_SHARED_DATA", PROJECT.parent / "shared" / "data")) / "tofu_eval_logs"
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the real TOFU logs are not here (UNLEARN_SHARED_DATA)")
+
+
+def figures():
+    return json.loads((SHARED / "expected.json").read_text())
+
+
+def row_of(ckpt, retain):
+    return aggregate(AggregateConfig(str(SHARED / retain), str(SHARED / ckpt), "m", "who", "row.csv"))
+
+
+def test_figures_of_real_logs_per_model():
+    compared = 0
+    for name, columns in figures()["models"].items():
+        row = row_of(name, name)
+        for column, expected in columns.items():
+            assert row[column] == pytest.approx(expected, abs=1e-6), (name, column)
+            compared += 1
+    assert compared == 52
+
+
+def test_figures_of_real_logs_per_pair():
+    pairs = figures()["pairs"]
+    for pair in pairs:
+        row = row_of(pair["ckpt_result"], pair["retain_result"])
+        assert row["Model Utility"] == pytest.approx(pair["Model Utility"], abs=1e-6)
+        assert row["KS Test Forget"] == pytest.approx(pair["KS statistic"], abs=1e-6)
+        for column in ("Forget Quality", "KS Test PVal Forget"):
+            assert row[column] == pytest.approx(pair["Forget Quality"], rel=1e-6, abs=0)
+        assert row["KS Test log10 PVal Forget"] == pytest.approx(math.log10(pair["Forget Quality"]), abs=1e-6)
+        assert row["Foreign"] == "retain_result ckpt_result"
+    assert len(pairs) == 3
+
+
+def test_real_logs_of_different_forget_sets_are_refused():
+    with pytest.raises(UserError, match=r"task eval_log_forget.json has 300 and 200 items"):
+        row_of("llama2-7b_full_wd0.01.json", "llama2-7b_retain95_wd0.01.json")

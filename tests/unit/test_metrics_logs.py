@@ -1,0 +1,245 @@
+"""Records -> log -> what the metrics read, and every way in which a log or its manifest can be wrong."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unlearn.errors import UserError
+from unlearn.metrics.logs import NEEDED, aggregated_from_records, read_log
+from unlearn.metrics.manifest import FOREIGN_TASKS
+
+TOFU_KEYS = {
+    "avg_gt_loss",
+    "gt_loss",
+    "num_token_gt",
+    "generated_text",
+    "rouge1_recall",
+    "rougeL_recall",
+    "average_perturb_loss",
+    "avg_paraphrased_loss",
+    "truth_ratio",
+    "paraphrased_loss",
+    "perturb_loss",
+    "num_token_paraphrased",
+    "num_token_perturb",
+}
+
+
+def answer(text, *logp):
+    return {
+        "text": text,
+        "logp": list(logp),
+        "mu": [0.0] * len(logp),
+        "sigma": [1.0] * len(logp),
+        "hit": [1] * len(logp),
+    }
+
+
+def record(uid="cap-1", paraphrase=True, generated="Ann Lee smiles", wrong=2):
+    answers = {
+        "true": answer("Ann Lee smiles", -1.0, -2.0, -3.0),
+        "paraphrase": answer("A smile of Ann Lee", -1.0, -2.0) if paraphrase else None,
+        "wrong": [answer("Bo Lee smiles", -4.0, -2.0), answer("No", -5.0), answer("Never ever", -1.0)][:wrong],
+    }
+    return {
+        "uid": uid,
+        "group": "Ann Lee",
+        "prompt_hash": "0",
+        "answers": answers,
+        "prompt": "Who?",
+        "generated": generated,
+    }
+
+
+def test_a_record_becomes_the_keys_of_tofu():
+    entry = aggregated_from_records([record()])
+    assert {key for key in entry if key not in ("uid", "group")} == TOFU_KEYS
+    values = {key: items["0"] for key, items in entry.items()}
+    assert (values["avg_gt_loss"], values["gt_loss"], values["num_token_gt"]) == (2.0, 6.0, 3)
+    assert (values["avg_paraphrased_loss"], values["paraphrased_loss"], values["num_token_paraphrased"]) == (
+        1.5,
+        3.0,
+        2,
+    )
+    assert values["average_perturb_loss"] == [3.0, 5.0]
+    assert (values["perturb_loss"], values["num_token_perturb"]) == ([6.0, 5.0], [2, 1])
+    # 1/R = exp(loss of the paraphrase - mean loss of the wrong answers) = exp(1.5 - 4)
+    assert values["truth_ratio"] == pytest.approx(math.exp(-2.5))
+    assert (values["rougeL_recall"], values["rouge1_recall"]) == (1.0, 1.0)
+    assert values["generated_text"] == ["Who?", "Ann Lee smiles", "Ann Lee smiles"]
+    assert (values["uid"], values["group"]) == ("cap-1", "Ann Lee")
+
+
+def test_the_true_answer_takes_the_place_of_an_absent_paraphrase():
+    values = aggregated_from_records([record(paraphrase=False, generated="Lee")])
+    assert (values["avg_paraphrased_loss"]["0"], values["num_token_paraphrased"]["0"]) == (2.0, 3)
+    assert values["truth_ratio"]["0"] == pytest.approx(math.exp(2.0 - 4.0))
+    assert values["rougeL_recall"]["0"] == pytest.approx(1 / 3)
+
+
+def test_items_are_numbered_in_the_order_of_the_records():
+    entry = aggregated_from_records(record(uid) for uid in ("b", "a", "c"))
+    assert entry["uid"] == {"0": "b", "1": "a", "2": "c"}
+    assert aggregated_from_records([]) == {}
+
+
+def test_a_log_is_strict_json_even_for_a_ruined_model():
+    ruined = record()
+    ruined["answers"]["paraphrase"] = answer("x", -1e6)
+    assert json.loads(json.dumps(aggregated_from_records([ruined]), allow_nan=False))["truth_ratio"]["0"] > 1e300
+
+
+def write(folder, content, manifest=None):
+    path = folder / "eval_log_aggregated.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest if isinstance(manifest, str) else json.dumps(manifest))
+    return path
+
+
+def good_log():
+    return {"forget_captions": aggregated_from_records([record("a", wrong=3), record("b", paraphrase=False, wrong=1)])}
+
+
+def good_manifest():
+    task = {"version": 1, "role": "forget", "choice": False, "label": "Forget Captions", "expected": 2, "scored": 2}
+    return {
+        "format": 1,
+        "metrics_version": 1,
+        "forget_split": "forget10",
+        "retain_split": "retain90",
+        "forget_modality": "both",
+        "seed": 0,
+        "tasks": {"forget_captions": {**task, "fingerprint": "f"}},
+        "model": {"path": "m", "fingerprint": "g"},
+        "cost": {"wall_seconds": 1.5, "peak_memory_bytes": 2097152, "forwards": 7},
+    }
+
+
+def test_a_log_with_ragged_wrong_answers_is_read_back(tmp_path):
+    log = read_log(write(tmp_path, good_log(), good_manifest()))
+    task = log.tasks["forget_captions"]
+    assert not log.foreign
+    assert (task.items, task.by_uid) == (("a", "b"), True)
+    assert [list(w) for w in task.wrong_losses] == [[3.0, 5.0, 1.0], [3.0]]
+    assert list(task.loss) == [2.0, 2.0]
+    assert list(task.paraphrase_loss) == [1.5, 2.0]
+    assert log.manifest.tasks["forget_captions"].label == "Forget Captions"
+    assert log.manifest.cost["forwards"] == 7
+
+
+def test_items_are_matched_by_their_number_and_not_by_their_place(tmp_path):
+    entry = good_log()["forget_captions"]
+    entry["average_perturb_loss"] = dict(reversed(entry["average_perturb_loss"].items()))
+    task = read_log(write(tmp_path, {"forget_captions": entry})).tasks["forget_captions"]
+    assert [len(w) for w in task.wrong_losses] == [3, 1]
+
+
+def test_without_manifest_and_uids_a_log_is_foreign(tmp_path):
+    entry = {key: values for key, values in good_log()["forget_captions"].items() if key in NEEDED}
+    log = read_log(write(tmp_path, {"eval_log_forget.json": entry}))
+    task = log.tasks["eval_log_forget.json"]
+    assert log.foreign
+    assert (task.items, task.by_uid, task.truths) == (("0", "1"), False, None)
+
+
+def broken(*path, value=None, drop=False):
+    """Return a function that changes or drops the value at `path` of a nested dict."""
+
+    def change(content):
+        inner = content
+        for key in path[:-1]:
+            inner = inner[key]
+        if drop:
+            del inner[path[-1]]
+        else:
+            inner[path[-1]] = value
+
+    return change
+
+
+TASK = "forget_captions"
+BAD_LOGS = [
+    (broken(TASK, "rougeL_recall", drop=True), 'task "forget_captions" lacks rougeL_recall; it may be truncated'),
+    (broken(TASK, value=[]), "lacks avg_gt_loss, avg_paraphrased_loss, average_perturb_loss, rougeL_recall"),
+    (broken(TASK, "avg_gt_loss", value={}), "has no items; evaluate again"),
+    (broken(TASK, "rougeL_recall", "1", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in rougeL_recall"),
+    (broken(TASK, "uid", "1", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in uid"),
+    (broken(TASK, "uid", "1", value="a"), "has a uid twice"),
+    (broken(TASK, "avg_gt_loss", "1", value=float("nan")), "has nan in avg_gt_loss, where only finite numbers"),
+    (broken(TASK, "average_perturb_loss", "0", value=[1.0, None]), "has None in average_perturb_loss"),
+    (
+        broken(TASK, "average_perturb_loss", "0", value=[]),
+        "item 0: average_perturb_loss must be a list of wrong answers",
+    ),
+    (broken(TASK, "generated_text", "0", value=["p", "g"]), "generated_text must be [prompt, generated, truth]"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_LOGS, ids=[message[:40] for _, message in BAD_LOGS])
+def test_a_bad_log_is_refused(tmp_path, change, message):
+    content = good_log()
+    change(content)
+    with pytest.raises(UserError) as error:
+        read_log(write(tmp_path, content))
+    assert message in str(error.value)
+
+
+BAD_MANIFESTS = [
+    (broken("format", value=2), "has format 2 but this version reads 1"),
+    (broken("metrics_version", value=9), "has metrics_version 9 but this version reads 1"),
+    (broken("metrics_version", value=True), 'has True as "metrics_version", which must be of type int'),
+    (broken("retain_split", drop=True), 'has no "retain_split"'),
+    (broken("tasks", drop=True), 'has no "tasks"'),
+    (broken("tasks", TASK, value=3), 'task "forget_captions" holds a int'),
+    (broken("tasks", TASK, "choice", value="false"), "has 'false' as \"choice\", which must be of type bool"),
+    (broken("tasks", TASK, "role", value="forgot"), 'Did you mean "forget"?'),
+    (broken("tasks", TASK, "scored", drop=True), 'task "forget_captions" has no "scored"'),
+    (broken("tasks", TASK, "scored", value=3), 'task "forget_captions" has 2 items but its manifest.json says 3'),
+    (broken("tasks", "retain_qa", value=good_manifest()["tasks"][TASK]), "manifest.json differ in the tasks retain_qa"),
+    (broken("cost", "forwards", value="7"), "has '7' as \"forwards\""),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_MANIFESTS, ids=[message[:40] for _, message in BAD_MANIFESTS])
+def test_a_bad_manifest_is_refused(tmp_path, change, message):
+    manifest = good_manifest()
+    change(manifest)
+    with pytest.raises(UserError) as error:
+        read_log(write(tmp_path, good_log(), manifest))
+    assert message in str(error.value)
+
+
+def test_bad_files_are_refused(tmp_path):
+    whole = json.dumps(good_log())
+    cases = {
+        "absent": (tmp_path / "absent.json", "is absent; give the eval_log_aggregated.json"),
+        "folder": (tmp_path, "is a folder; give the eval_log_aggregated.json"),
+        "truncated": (tmp_path / "cut.json", "cut.json is not complete JSON"),
+        "list": (tmp_path / "list.json", "holds a list"),
+        "empty": (tmp_path / "empty.json", "has no tasks"),
+    }
+    (tmp_path / "cut.json").write_text(whole[: len(whole) // 2])
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "empty.json").write_text("{}")
+    for path, message in cases.values():
+        with pytest.raises(UserError) as error:
+            read_log(path)
+        assert message in str(error.value)
+    with pytest.raises(UserError, match=r"manifest.json is not complete JSON"):
+        read_log(write(tmp_path, whole, json.dumps(good_manifest())[:-40]))
+
+
+def test_what_is_known_without_manifest_is_what_the_task_files_say():
+    folder = Path(__file__).parents[2] / "config" / "task"
+    compared = 0
+    for name, info in FOREIGN_TASKS.items():
+        if name.startswith("eval_"):
+            continue
+        task = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        assert (task["label"], task["role"], task.get("choice", False)) == (info.label, info.role.value, info.choice)
+        compared += 1
+    assert compared == 8
