@@ -24,7 +24,7 @@ QWEN_TOKENS = {
 LLAVA_CHAT = (
     "{% for message in messages %}U:{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
-    "{% if add_generation_prompt %}\nA:{% endif %}"
+    "{% if add_generation_prompt %} A:{% endif %}"
 )
 QWEN_CHAT = (
     "{% for message in messages %}<|im_start|>{% for part in message['content'] %}"
@@ -100,7 +100,8 @@ def write_qwen2_vl(folder: Path) -> None:
     }  # fmt: skip
     text = {
         "vocab_size": 264, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "max_position_embeddings": 256, "pad_token_id": 256, "bos_token_id": None, "eos_token_id": 258,
+        "num_key_value_heads": 1, "max_position_embeddings": 256, "pad_token_id": 256, "bos_token_id": None,
+        "eos_token_id": 258,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]},
     }  # fmt: skip
     torch.manual_seed(0)

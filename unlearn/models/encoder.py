@@ -173,10 +173,13 @@ def _end_id(family: ModelFamily, tokenizer: Any) -> int:
 def _decode_image(sample: Sample) -> "Image":
     from PIL import Image
 
+    data = sample.image or b""
     try:
-        return Image.open(io.BytesIO(sample.image or b"")).convert("RGB")
+        return Image.open(io.BytesIO(data)).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"The image of {sample.uid} does not decode ({error}); replace it in the dataset.") from error
+        raise UserError(
+            f"The image of {sample.uid} ({len(data)} bytes) does not decode; replace it in the dataset."
+        ) from error
 
 
 def _words(text: str) -> list[str]:

@@ -1,0 +1,161 @@
+"""Load a family's processor and weights: from the Hub, or from any checkpoint that this suite or peft wrote."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearn.config.schema import ModelFamily, ProcessorKind
+from unlearn.errors import UserError
+from unlearn.models.encoder import Encoder
+from unlearn.models.folders import (
+    ADAPTER_WEIGHTS,
+    Chain,
+    check_model_path,
+    resolve_chain,
+    resolve_pretrained,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, ProcessorMixin
+
+__all__ = ["PROCESSOR_FILES", "check_model_path", "load_encoder", "load_model", "resolve"]
+
+PROCESSOR_FILES = (
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+"""Files that a processor of transformers may be made of; checkpoints carry them along unchanged."""
+
+
+def resolve(family: ModelFamily, model_path: str | None) -> Chain:
+    """Return where the weights come from, `model_path` or else the family's pretrained model, without reading them."""
+    return resolve_pretrained(family.hub_id) if model_path is None else resolve_chain(model_path)
+
+
+def load_encoder(family: ModelFamily, model_path: str | None) -> Encoder:
+    """Return the encoder with the processor that lies with the checkpoint, or else with the nearest of its bases.
+
+    Raises UserError for a processor that is absent, has no image part, or takes no pixel limits where some are set.
+    """
+    chain = resolve(family, model_path)
+    holders = [path for path in chain.newest_first() if (Path(path) / "tokenizer_config.json").exists()]
+    source = holders[0] if holders else _download_processor(chain.root)
+    try:
+        processor = PROCESSORS[family.processor](source, family)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(
+            f'No processor of kind "{family.processor.name}" can be read from "{source}" ({_first_line(error)}); '
+            f"set model_family.processor to one of {', '.join(kind.name for kind in PROCESSORS)}."
+        ) from error
+    # Of a class that it does not know, AutoProcessor returns the tokenizer alone.
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "image_token_id"):
+        raise UserError(f'"{source}" has a tokenizer but no image processor; {family.name} needs both.')
+    _limit_pixels(processor, family)
+    return Encoder(family, processor, source)
+
+
+def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel":
+    """Return the model in `family.dtype`, in eval mode, with every adapter of `model_path` merged in order.
+
+    Nothing is frozen. Raises UserError for a checkpoint that is incomplete, does not fit, or cannot be downloaded.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    chain = resolve(family, model_path)
+    try:
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            chain.root,
+            dtype=getattr(torch, family.dtype.name),
+            attn_implementation=family.attn_implementation.name,
+            trust_remote_code=family.trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f'The model "{chain.root}" cannot be loaded: {_first_line(error)}.') from error
+    # The library would start absent weights at random and go on.
+    if info["missing_keys"]:
+        raise UserError(f'"{chain.root}" lacks {len(info["missing_keys"])} weights, e.g. {min(info["missing_keys"])}.')
+    for folder in chain.adapters:
+        model = _merge_adapter(model, folder)
+    return model.requires_grad_(True).eval()
+
+
+def _merge_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+    """Return the model with the adapter added to its weights: W + alpha / r * B A, rounded once to W's precision."""
+    import peft
+    from safetensors.torch import load_file
+
+    config = peft.PeftConfig.from_pretrained(str(folder))
+    try:
+        # Without values of their own (low_cpu_mem_usage) the new layers leave torch's random generator where it was.
+        adapted = peft.get_peft_model(model, config, low_cpu_mem_usage=True)
+        tensors = load_file(folder / ADAPTER_WEIGHTS)
+        outcome = peft.set_peft_model_state_dict(adapted, tensors, low_cpu_mem_usage=True)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f'The adapter in "{folder}" does not fit its base: {_first_line(error)}.') from error
+    # A layer without its weights would keep B = 0, and one that was not found would be left out: both in silence.
+    stray = [*outcome.unexpected_keys, *(key for key in outcome.missing_keys if ".lora_" in key)]
+    if stray:
+        raise UserError(f'The adapter in "{folder}" does not fit its base: {len(stray)} tensors, e.g. {stray[0]}.')
+    return adapted.merge_and_unload()
+
+
+def _auto(source: str, family: ModelFamily) -> "ProcessorMixin":
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(source, trust_remote_code=family.trust_remote_code)
+
+
+def _qwen2_vl(source: str, family: ModelFamily) -> "ProcessorMixin":
+    from unlearn.models.qwen_processor import Qwen2VLProcessor
+
+    return Qwen2VLProcessor.from_pretrained(source, trust_remote_code=family.trust_remote_code)
+
+
+PROCESSORS: dict[ProcessorKind, Callable[[str, ModelFamily], Any]] = {
+    ProcessorKind.auto: _auto,
+    ProcessorKind.qwen2_vl: _qwen2_vl,
+}
+
+
+def _download_processor(hub_id: str) -> str:
+    """Return the cached folder with a Hub model's processor files; offline it is found if it was downloaded before."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if Path(hub_id).is_dir():
+        raise UserError(f'"{hub_id}" holds no tokenizer; put the processor files of the model there.')
+    try:
+        return snapshot_download(hub_id, allow_patterns=[*PROCESSOR_FILES, "config.json"])
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise UserError(
+            f'The model "{hub_id}" is neither a folder nor can it be had from the Hub ({type(error).__name__}); '
+            f"correct the name, or connect (a gated model also needs `hf auth login`)."
+        ) from error
+
+
+def _limit_pixels(processor: "ProcessorMixin", family: ModelFamily) -> None:
+    """Set the areas between which Qwen-VL scales a picture: 28 x 28 pixels make one token."""
+    limits = {"shortest_edge": family.min_pixels, "longest_edge": family.max_pixels}
+    given = {key: value for key, value in limits.items() if value is not None}
+    if not given:
+        return
+    size = dict(processor.image_processor.size)
+    if not set(limits) <= set(size):
+        raise UserError(f"{family.name} scales pictures to one size; leave min_pixels and max_pixels out.")
+    processor.image_processor.size = {**size, **given}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
