@@ -126,6 +126,10 @@ def test_incomplete_logs_are_refused_or_compared_on_common_items(pair, mm_logs):
     write(gold=other, model=part)
     with pytest.raises(UserError, match=r"incomplete \(forget_names 4/6 items\).*allow_incomplete=true"):
         aggregate(cfg)
+    write(gold=other, model=mm_logs["model"])
+    with pytest.raises(UserError, match=r"incomplete \(forget_names 5/6 items\)"):
+        aggregate(cfg)
+    write(gold=other, model=part)
     cfg.allow_incomplete = True
     row = aggregate(cfg)
     assert row["Incomplete"] == "retain_result forget_names 5/6; ckpt_result forget_names 4/6"
