@@ -85,7 +85,7 @@ def _resolve(folder: Path, seen: tuple[Path, ...]) -> Chain:
 
 
 def _base(folder: Path) -> Path | str:
-    """Return an adapter's base: a folder (absolute, relative to the adapter or to the working directory) or a Hub id."""
+    """Return the base: a folder (absolute, relative to the adapter or to the working directory) or a Hub id."""
     file = folder / ADAPTER_CONFIG
     base = read_json(file).get(BASE_KEY)
     if not base:
