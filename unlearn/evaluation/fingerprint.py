@@ -36,23 +36,22 @@ def of_task(task: Task, items: Sequence[Item]) -> str:
     return of_json([task.name, task.version, task.choice, task.max_new_tokens, [item.digest() for item in items]])
 
 
-def of_model(path: str) -> str:
-    """Return the fingerprint of a model folder's content, and of the base it adapts; of a Hub id, the id's.
+def of_model(folders: Sequence[str]) -> str:
+    """Return the fingerprint of a model by content: its folder, then those of its bases; of a Hub id, the id.
 
     Every byte is read (14 GB: half a minute, and then the files are in memory for the load that follows).
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        return of_json(path)
+    return of_json([_of_folder(Path(f)) if Path(f).is_dir() else f for f in folders])
+
+
+def _of_folder(folder: Path) -> list[Any]:
     files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
     parts: list[Any] = [[file.name, _of_file(file)] for file in files]
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
-        settings = json.loads(adapter.read_text())
-        base = settings.pop("base_model_name_or_path", None)
-        # The base counts by its content: an experiment folder may be moved.
-        parts.append([settings, of_model(base) if base else None])
-    return of_json(parts)
+        # Where the base lies does not count: it is a folder of its own here, and an experiment may be moved.
+        parts.append({**json.loads(adapter.read_text()), "base_model_name_or_path": None})
+    return parts
 
 
 def _of_file(path: Path) -> str:

@@ -81,7 +81,9 @@ class Parts:
 
     def _lines(self) -> Iterator[Finished]:
         for path in sorted(self.folder.glob("*.jsonl")):
-            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
+                if not line:
+                    continue
                 try:
                     yield Finished(**json.loads(line))
                 except (json.JSONDecodeError, TypeError):

@@ -9,19 +9,20 @@ from typing import Any
 from unlearn.config.schema import Data, Modality, ModelFamily
 from unlearn.errors import UserError
 from unlearn.evaluation import fingerprint
-from unlearn.evaluation.items import Item, build_items
+from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
 from unlearn.evaluation.tasks import Task, role_under
+from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
+from unlearn.models.loading import resolve
 
 AGGREGATED = "eval_log_aggregated.json"
-MANIFEST = "manifest.json"
 
 
 @dataclass
 class Settings:
     """One evaluation of one model.
 
-    model_path    folder or Hub id of the model; None: the family's pretrained model
+    model_path    checkpoint folder; None: the family's pretrained model
     batch_size    items (not answers) a batch
     max_length    the most tokens that a prompt with its answer may have
     """
@@ -87,28 +88,37 @@ class Plan:
 def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool = False) -> Plan:
     """Load the items, check the results folder (default <model_path>/eval_results) and return what is to be computed.
 
-    No weight is loaded. Raises UserError for bad tasks, bad data and a folder that holds other results.
+    No weight is loaded. Raises UserError for a bad checkpoint, for bad data (an image that does not decode among it) and
+    for a folder that holds other results.
     """
     out = out or default_out(settings)
     items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
+    check_images(items)
     tasks = {t.name: fingerprint.of_task(t, items[t.name]) for t in settings.tasks}
-    model = fingerprint.of_model(settings.model())
-    roles = [role_under(t, settings.forget_modality).value for t in settings.tasks]
-    frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
-    numbers = [settings.batch_size, settings.max_length]
-    whole = fingerprint.of_json([frame, numbers, tasks, roles, model, asdict(settings.model_family)])
+    model = fingerprint.of_model(resolve(settings.model_family, settings.model_path).newest_first())
+    whole = _fingerprint(settings, tasks, model)
     batches = make_batches(items, settings.batch_size)
     plan = Plan(settings, out, items, batches, whole, tasks, model, overwrite)
     plan.check_out()
     return plan
 
 
+def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
+    """Return the fingerprint of everything that decides the result files."""
+    roles = [role_under(task, settings.forget_modality).value for task in settings.tasks]
+    frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
+    numbers = [FORMAT, METRICS_VERSION, settings.batch_size, settings.max_length]
+    # Names and places of a model do not count: its content does.
+    family = {key: value for key, value in asdict(settings.model_family).items() if key not in ("name", "hub_id")}
+    return fingerprint.of_json([frame, numbers, tasks, roles, model, family])
+
+
 def default_out(settings: Settings) -> Path:
-    """Return <model_path>/eval_results; a Hub id is no folder to write to, so there `out` must be given."""
-    if settings.model_path is None or not Path(settings.model_path).is_dir():
+    """Return <model_path>/eval_results; the pretrained model has no run folder, so there `out` must be given."""
+    if settings.model_path is None:
         raise UserError(
-            f'"{settings.model()}" is no folder on this machine, so its results need a place of their own; '
-            f"set save_dir to the folder that is to receive them."
+            f"save_dir is null for the pretrained {settings.model_family.name}, whose folder is not a run's; "
+            f"set the folder that is to receive its results."
         )
     return Path(settings.model_path) / "eval_results"
 

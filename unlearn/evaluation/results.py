@@ -6,12 +6,10 @@ from typing import Any
 
 from unlearn.evaluation.files import write_json, write_jsonl
 from unlearn.evaluation.parts import BatchKey, Finished
-from unlearn.evaluation.plan import AGGREGATED, MANIFEST, Plan, read_manifest
+from unlearn.evaluation.plan import AGGREGATED, Plan, read_manifest
 from unlearn.evaluation.tasks import role_under
 from unlearn.metrics.logs import aggregated_from_records
-
-FORMAT = 1
-METRICS_VERSION = 1
+from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
 
 
 def write_results(plan: Plan, finished: Mapping[BatchKey, Finished]) -> None:
@@ -23,7 +21,8 @@ def write_results(plan: Plan, finished: Mapping[BatchKey, Finished]) -> None:
     _clear(plan)
     for name, rows in records.items():
         write_jsonl(plan.out / f"{name}.jsonl", rows)
-    write_json(plan.out / AGGREGATED, aggregated_from_records(records))
+    aggregated = {name: aggregated_from_records(rows) for name, rows in records.items()}
+    write_json(plan.out / AGGREGATED, aggregated)
     write_json(plan.out / MANIFEST, _manifest(plan, records, finished.values()))
     plan.parts.remove()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from torch import nn
 from tqdm import tqdm
 
@@ -31,7 +32,7 @@ def evaluate(model: nn.Module, encoder: Encoder, plan: Plan) -> dict[str, Any]:
     Batches that an interrupted run of the same plan finished are not computed again. Raises UserError for an image
     that does not decode and an item longer than `max_length`.
     """
-    state = PartialState()
+    state = process_state()
     finished = plan.finished()
     if finished is not None:
         log.info("%s already holds these results.", plan.out)
@@ -45,6 +46,15 @@ def evaluate(model: nn.Module, encoder: Encoder, plan: Plan) -> dict[str, Any]:
         write_results(plan, plan.parts.read())
     state.wait_for_everyone()
     return plan.finished() or {}
+
+
+def process_state() -> PartialState:
+    """Return the rank and number of this launch's processes.
+
+    Accelerate reads ACCELERATE_USE_CPU in `Accelerator` alone; without it each process on a machine without CUDA would
+    take itself for the only one. Where an `Accelerator` exists already, its state is returned.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _begin(plan: Plan, state: PartialState) -> int:

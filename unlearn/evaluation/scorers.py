@@ -1,14 +1,17 @@
 """Score items: per-token statistics of every answer, and the greedy answer, in one record per item."""
 
 import hashlib
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearn.data.collate import Collator
-from unlearn.data.samples import Batch, Encoded, Sample
+from unlearn.data.samples import Encoded, Sample
+from unlearn.errors import UserError
 from unlearn.evaluation.generation import generate
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.vision import Pictures, without_vision
@@ -28,39 +31,39 @@ def score_items(
 ) -> list[dict[str, Any]]:
     """Return one record per item: all answers of all items are rows of one batch, each picture is encoded once.
 
-    The model must be in eval mode. Raises UserError for a sample longer than `max_length`.
+    The model must be in eval mode. Raises UserError for a sample longer than `max_length` and for a model that gives
+    no finite probabilities.
     """
-    prompts = [encoder.encode_prompt(_sample(item, "")) for item in items]
-    pictures = Pictures(model, [p.vision for p in prompts], next(model.parameters()).device)
-    answers = _score_answers(model, encoder, items, prompts, pictures, max_length)
+    encoded = [_encode(encoder, item, max_length) for item in items]
+    prompts = [prompt for prompt, _ in encoded]
+    pictures = Pictures(model, [prompt.vision for prompt in prompts], next(model.parameters()).device)
+    scores = _score_answers(model, encoder, items, [rows for _, rows in encoded], pictures)
     generated = generate(model, encoder, prompts, pictures, max_new_tokens)
-    return [
-        _record(item, prompt, scores, text)
-        for item, prompt, scores, text in zip(items, prompts, answers, generated, strict=True)
-    ]
+    return [_record(*parts) for parts in zip(items, prompts, scores, generated, strict=True)]
+
+
+def _encode(encoder: Encoder, item: Item, max_length: int) -> tuple[Encoded, list[Encoded]]:
+    """Return the item's prompt, and the prompt with each of its answers; no answer is ever cut."""
+    prompt = encoder.encode_prompt(_sample(item, ""))
+    rows = [encoder.encode(_sample(item, text), max_length, cut_answer=False) for text in item.answers()]
+    length = len(prompt.input_ids)
+    assert all(row.input_ids[:length] == prompt.input_ids for row in rows), f"{item.uid}: prompts differ"
+    return prompt, rows
 
 
 def _score_answers(
-    model: nn.Module,
-    encoder: Encoder,
-    items: Sequence[Item],
-    prompts: Sequence[Encoded],
-    pictures: Pictures,
-    max_length: int,
+    model: nn.Module, encoder: Encoder, items: Sequence[Item], rows: Sequence[Sequence[Encoded]], pictures: Pictures
 ) -> list[list[dict[str, Any]]]:
     """Return per item the scores of `item.answers()`, in that order."""
-    owners = [i for i, item in enumerate(items) for _ in item.answers()]
+    owners = [i for i, of_item in enumerate(rows) for _ in of_item]
     texts = [text for item in items for text in item.answers()]
-    encoded = [encoder.encode(_sample(items[i], text), max_length) for i, text in zip(owners, texts, strict=True)]
-    for i, row in zip(owners, encoded, strict=True):
-        prompt = prompts[i].input_ids
-        assert row.input_ids[: len(prompt)] == prompt, f"{row.uid}: an answer stands under another prompt"
-    batch = Collator(encoder.pad_id, side="right")([without_vision(e) for e in encoded])
+    batch = Collator(encoder.pad_id, side="right")([without_vision(row) for of_item in rows for row in of_item])
     batch = batch.to(next(model.parameters()).device)
-    batch = Batch(batch.uids, {**batch.inputs, **pictures.inputs(owners)}, batch.labels, batch.weights)
-    per_row = answer_scores(label_logits(model, batch), len(texts))
+    batch = replace(batch, inputs={**batch.inputs, **pictures.inputs(owners)})
     scores: list[list[dict[str, Any]]] = [[] for _ in items]
-    for i, text, values in zip(owners, texts, per_row, strict=True):
+    for i, text, values in zip(owners, texts, answer_scores(label_logits(model, batch), len(texts)), strict=True):
+        if not all(map(math.isfinite, values["logp"])):
+            raise UserError(f"The model gives no finite probability to {items[i].uid}; its weights are broken.")
         scores[i].append({"text": text, **values})
     return scores
 

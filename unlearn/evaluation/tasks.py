@@ -15,16 +15,9 @@ from unlearn.config.loading import PROJECT, first_line, to_object
 from unlearn.config.schema import MISSING, Modality, option, out_of_range
 from unlearn.data.questions import WORDINGS
 from unlearn.errors import UserError, unknown
+from unlearn.metrics.manifest import Role
 
 FOLDER = PROJECT / "config" / "task"
-
-
-class Role(Enum):
-    """What a set measures: what must go, what must stay, or what was never touched."""
-
-    forget = "forget"
-    retain = "retain"
-    real = "real"
 
 
 class Source(Enum):

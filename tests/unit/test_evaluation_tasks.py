@@ -1,0 +1,117 @@
+"""Tasks: the rows of config/task, their roles under each modality, and what is wrong with a task in words."""
+
+import pytest
+
+from unlearn.config.schema import Modality
+from unlearn.errors import UserError
+from unlearn.evaluation.tasks import FOLDER, Grouping, Source, Task, load_tasks, role_under
+from unlearn.metrics.manifest import FOREIGN_TASKS, Role
+
+ALL = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+EIGHT = [
+    "forget_captions", "retain_captions", "forget_names", "retain_names",
+    "forget_qa", "retain_qa", "real_faces", "real_world",
+]  # fmt: skip
+
+
+def task(**changes):
+    values = {
+        "name": "t", "label": "T", "role": Role.forget, "modality": Modality.image, "source": Source.images,
+        "config": "{forget_split}_perturbed", "uid_prefix": "x", "uid_columns": ["caption"], "question_kind": "name",
+        "wrong_columns": ["options"],
+    }  # fmt: skip
+    return Task(**{**values, **changes})
+
+
+def test_the_eight_tasks_of_clear_and_the_two_of_the_mini_benchmark_exist():
+    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names"} == set(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_file_is_a_task_of_its_own_name(name):
+    (loaded,) = load_tasks([name])
+    assert loaded.name == name
+    assert loaded.problems() == []
+    assert "answer" in loaded.label.lower() or loaded.label[0].isupper()
+
+
+@pytest.mark.parametrize("name", EIGHT)
+def test_role_choice_and_label_agree_with_what_aggregation_assumes_of_a_log_without_manifest(name):
+    (loaded,) = load_tasks([name])
+    known = FOREIGN_TASKS[name]
+    assert (loaded.role, loaded.choice, loaded.label) == (known.role, known.choice, known.label)
+
+
+def test_columns_are_those_that_clear_and_tofu_have():
+    captions, names, qa, faces, world = load_tasks(
+        ["forget_captions", "retain_names", "forget_qa", "real_faces", "real_world"]
+    )
+    assert set(captions.columns()) == {"image", "caption", "paraphrased_caption", "name", "perturbed_captions"}
+    assert set(names.columns()) == {"image", "name", "perturbed_names", "caption"}
+    assert set(qa.columns()) == {"question", "answer", "paraphrased_answer", "perturbed_answer"}
+    assert set(faces.columns()) == {"image", "answer", "options"}
+    assert set(world.columns()) == {"image", "question", "answer", "options"}
+    assert len(set(captions.columns())) == len(captions.columns())
+
+
+@pytest.mark.parametrize(
+    ("modality", "expected"),
+    [
+        (Modality.both, {"forget_captions", "forget_names", "forget_heldout_names", "forget_qa"}),
+        (Modality.image, {"forget_captions", "forget_names", "forget_heldout_names"}),
+        (Modality.text, {"forget_qa"}),
+    ],
+)
+def test_what_stays_of_the_forget_people_counts_as_retain(modality, expected):
+    roles = {t.name: role_under(t, modality) for t in load_tasks(ALL)}
+    assert {name for name, role in roles.items() if role is Role.forget} == expected
+    assert {name for name, role in roles.items() if role is Role.real} == {"real_faces", "real_world"}
+
+
+def test_an_unknown_task_is_answered_with_the_options_and_the_nearest():
+    with pytest.raises(
+        UserError,
+        match=r'Unknown task "forget_caption"; allowed are: forget_captions, .*Did you mean "forget_captions"\?',
+    ):
+        load_tasks(["forget_caption"])
+
+
+def test_a_task_given_twice_is_refused():
+    with pytest.raises(UserError, match="Task real_world is given 2 times"):
+        load_tasks(["real_world", "real_faces", "real_world"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modality": Modality.both}, "modality is both"),
+        ({"question_column": "question"}, "exactly one of question_column and question_kind"),
+        ({"question_kind": None}, "exactly one of question_column and question_kind"),
+        ({"question_kind": "face"}, 'Unknown question_kind "face"; allowed are: caption, name'),
+        ({"wrong_columns": []}, "wrong_columns is empty"),
+        ({"uid_columns": []}, "uid_columns is empty"),
+        ({"grouping": Grouping.column}, "group_column belongs to grouping: column"),
+        ({"group_column": "name"}, "group_column belongs to grouping: column"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0; allowed is 1 or above"),
+        ({"version": 0}, "version is 0"),
+    ],
+)
+def test_mistakes_in_a_task_are_named(changes, message):
+    assert task().problems() == []
+    (problem,) = task(**changes).problems()
+    assert problem.startswith("Task t: ")
+    assert message in problem
+
+
+def test_a_file_with_an_unknown_key_is_named(tmp_path):
+    text = (FOLDER / "real_faces.yaml").read_text()
+    (tmp_path / "faces.yaml").write_text(text + "colour: red\n")
+    with pytest.raises(UserError, match=r"faces\.yaml.*colour"):
+        load_tasks(["faces"], tmp_path)
+
+
+def test_a_file_without_a_needed_value_is_named(tmp_path):
+    text = (FOLDER / "real_faces.yaml").read_text().replace("role: real\n", "")
+    (tmp_path / "faces.yaml").write_text(text)
+    with pytest.raises(UserError, match="role"):
+        load_tasks(["faces"], tmp_path)
