@@ -94,14 +94,17 @@ def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel"
 def _merge_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     """Return the model with the adapter added to its weights: W + alpha / r * B A, rounded once to W's precision."""
     import peft
+    import torch
     from safetensors.torch import load_file
 
     config = peft.PeftConfig.from_pretrained(str(folder))
+    config.base_model_name_or_path = None  # the chain was resolved already; peft would warn of every other spelling
     try:
-        # Without values of their own (low_cpu_mem_usage) the new layers leave torch's random generator where it was.
-        adapted = peft.get_peft_model(model, config, low_cpu_mem_usage=True)
-        tensors = load_file(folder / ADAPTER_WEIGHTS)
-        outcome = peft.set_peft_model_state_dict(adapted, tensors, low_cpu_mem_usage=True)
+        # Fresh adapters are drawn before the saved ones replace them: the global generator stays where it was. Peft's
+        # low_cpu_mem_usage draws nothing, but rounds the saved adapters to the base's precision.
+        with torch.random.fork_rng(devices=[]):
+            adapted = peft.get_peft_model(model, config)
+        outcome = peft.set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_WEIGHTS))
     except (ValueError, RuntimeError) as error:
         raise UserError(f'The adapter in "{folder}" does not fit its base: {_first_line(error)}.') from error
     # A layer without its weights would keep B = 0, and one that was not found would be left out: both in silence.
