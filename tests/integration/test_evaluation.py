@@ -361,7 +361,7 @@ def test_results_go_beside_the_model_unless_told_otherwise(make):
 
 def test_an_absent_checkpoint_is_refused_before_anything_is_written(make, tmp_path):
     settings, out = make(model_path=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="nowhere.* does not exist"):
+    with pytest.raises(UserError, match=r"nowhere.* does not exist"):
         plan_evaluation(settings, out)
     assert not out.exists()
     assert not (tmp_path / "nowhere").exists()

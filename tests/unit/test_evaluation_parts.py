@@ -95,6 +95,8 @@ def test_batches_hold_neighbours_in_length_longest_first_whatever_the_order_give
         ("t", 0): ["u9", "u7"], ("t", 1): ["u5", "u3"], ("t", 2): ["u1"],
     }  # fmt: skip
     assert make_batches({"t": items[::-1]}, 2) == batches
+    equal = [item("b"), item("a"), item("c")]
+    assert make_batches({"t": equal}, 2) == make_batches({"t": equal[::-1]}, 2)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])

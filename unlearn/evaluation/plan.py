@@ -88,7 +88,7 @@ class Plan:
 def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool = False) -> Plan:
     """Load the items, check the results folder (default <model_path>/eval_results) and return what is to be computed.
 
-    No weight is loaded. Raises UserError for a bad checkpoint, for bad data (an image that does not decode among it) and
+    No weight is loaded. Raises UserError for a bad checkpoint, bad data (an image that does not decode among it) and
     for a folder that holds other results.
     """
     out = out or default_out(settings)
