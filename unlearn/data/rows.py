@@ -4,6 +4,7 @@ A local folder names its configs in a README.md with a `configs` list, as on the
 sub-folder, every sub-folder with parquet or JSON files and every such file is a config by its name.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 """Endings of data files, with the builder of `datasets` that reads them."""
+
+NO_ROWS = "corresponds to no data"
+"""What `load_dataset` says of files without rows."""
 
 
 def prepare(data: Data) -> None:
@@ -51,7 +55,7 @@ def load_rows(path: str, config_name: str, columns: Sequence[str]) -> "Dataset":
             f"The {where} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}: rename there."
         )
     if len(rows) == 0:
-        raise UserError(f"The {where} is empty; at least one row is needed.")
+        raise _empty(path, config_name)
     return _with_picture_bytes(rows.select_columns(list(columns)), path)
 
 
@@ -98,7 +102,8 @@ def _local_configs(folder: Path) -> dict[str, Callable[[], Any]]:
     from datasets import load_dataset, load_from_disk
 
     if names := _readme_configs(folder):
-        return {name: partial(load_dataset, str(folder), name) for name in names}
+        cache = _cache_of(folder)
+        return {name: partial(load_dataset, str(folder), name, cache_dir=cache) for name in names}
     found: dict[str, Callable[[], Any]] = {}
     for entry in sorted(folder.iterdir()):
         if entry.suffix in FILES and entry.is_file():
@@ -120,12 +125,28 @@ def _readme_configs(folder: Path) -> list[str]:
     return [config["config_name"] for config in configs]
 
 
+def _cache_of(folder: Path) -> str:
+    """Return a cache folder that belongs to the present state of `folder`'s files.
+
+    The library keys its cache of a folder with a README by names alone: rewritten files would be read as they were.
+    """
+    from datasets import config
+
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return str(Path(config.HF_DATASETS_CACHE) / f"local-{hashlib.sha256(repr(states).encode()).hexdigest()[:16]}")
+
+
 def _read(reader: Callable[[], Any], path: str, name: str) -> Any:
     from datasets.exceptions import DatasetsError
 
     try:
         return reader()
+    except IndexError as error:  # what the library says of a save_to_disk folder without rows
+        raise _empty(path, name) from error
     except (OSError, ValueError, DatasetsError) as error:
+        if NO_ROWS in str(error):
+            raise _empty(path, name) from error
         raise _unreadable(path, name, error) from error
 
 
@@ -163,6 +184,10 @@ def _read_picture(cell: dict[str, Any] | None, folder: Path) -> dict[str, Any] |
     if not file.is_file():
         raise UserError(f'The picture "{cell["path"]}" does not exist in "{folder}"; restore it or drop its row.')
     return {"bytes": file.read_bytes(), "path": cell["path"]}
+
+
+def _empty(path: str, name: str) -> UserError:
+    return UserError(f'Config "{name}" of "{path}" is empty; at least one row is needed.')
 
 
 def _unavailable(path: str, error: Exception) -> UserError:
