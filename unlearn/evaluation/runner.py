@@ -45,7 +45,9 @@ def evaluate(model: nn.Module, encoder: Encoder, plan: Plan) -> dict[str, Any]:
     if state.is_main_process:
         write_results(plan, plan.parts.read())
     state.wait_for_everyone()
-    return plan.finished() or {}
+    manifest = plan.finished()
+    assert manifest is not None, f"{plan.out} lacks a file that was just written"
+    return manifest
 
 
 def process_state() -> PartialState:
