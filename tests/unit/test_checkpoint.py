@@ -137,13 +137,19 @@ def test_bfloat16_bases_are_rounded_once(tiny_families, tmp_path):
     assert_equal_weights(first, second)
 
 
-def test_float32_masters_are_saved_in_the_family_s_precision(tiny_families, tmp_path):
+def test_float32_masters_are_saved_in_the_family_s_precision_and_shared_ones_once(tiny_family, tmp_path):
     from safetensors.torch import load_file
 
-    family = dataclasses.replace(tiny_families["llava"], dtype=DType.bfloat16)
+    family = dataclasses.replace(tiny_family, dtype=DType.bfloat16)
     model = load_model(family, None).float()
     save_checkpoint(model, load_encoder(family, None), tmp_path / "run", "unused", merge=False)
-    assert {t.dtype for t in load_file(tmp_path / "run" / "model.safetensors").values()} == {torch.bfloat16}
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+    assert len(saved) == len(list(model.parameters()))
+    again = load_model(family, str(tmp_path / "run"))
+    assert_equal_weights(again, model.to(torch.bfloat16))
+    shared = again.lm_head.weight is again.get_input_embeddings().weight
+    assert shared == (family.name == "tiny_qwen2_vl")
 
 
 def test_a_loaded_model_can_train_whole_and_leaves_the_generator_alone(tiny_families, tmp_path):
