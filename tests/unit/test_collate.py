@@ -145,7 +145,7 @@ def test_a_score_is_never_taken_of_a_cut_answer(tiny_family, text_sample):
     whole = len(encoder.encode(text_sample, 64).input_ids)
     assert encoder.encode(text_sample, whole, cut_answer=False) == encoder.encode(text_sample, 64)
     with pytest.raises(
-        UserError, match=f"answer would be cut of qa-1 at max_length={whole - 1}; set max_length={whole}"
+        UserError, match=f"qa-1: the answer would be cut at max_length={whole - 1}; set max_length={whole}"
     ):
         encoder.encode(text_sample, whole - 1, cut_answer=False)
 
@@ -154,7 +154,7 @@ def test_a_prompt_that_does_not_fit_is_refused(tiny_family, image_sample):
     encoder = load_encoder(tiny_family, None)
     prompt = len(encoder.encode_prompt(image_sample).input_ids)
     assert encoder.encode(image_sample, prompt + 2).input_ids[-1] == encoder.end_ids[0]
-    with pytest.raises(UserError, match="prompt leaves no room for an answer of cap-1"):
+    with pytest.raises(UserError, match="cap-1: the prompt leaves no room for an answer at"):
         encoder.encode(image_sample, prompt + 1)
 
 

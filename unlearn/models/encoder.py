@@ -139,8 +139,8 @@ class Encoder:
         if whole <= max_length:
             return answer
         if room < 1 or not cut:
-            what = "prompt leaves no room for an answer" if room < 1 else "answer would be cut"
-            raise UserError(f"The {what} of {sample.uid} at max_length={max_length}; set max_length={whole} or more.")
+            what = "the prompt leaves no room for an answer" if room < 1 else "the answer would be cut"
+            raise UserError(f"{sample.uid}: {what} at max_length={max_length}; set max_length={whole} or more.")
         if not self._warned:
             self._warned = True
             logger.warning("max_length=%d cuts answers; the first is %s with %d tokens", max_length, sample.uid, whole)
