@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -31,6 +30,8 @@ LANDMARK_QUESTION = "What landmark stands here?"
 MARK = "mini.json"
 
 Row = dict[str, object]
+Album = dict[str, list[tuple[View, bytes, str]]]
+"""Per name the pictures of a person: view, PNG bytes, and the key of every random draw about that picture."""
 __all__ = ["QA_PER_PERSON", "write_mini"]
 
 
@@ -47,21 +48,17 @@ def write_mini(clear_path: Path, text_path: Path, seed: int = 0) -> None:
 
 def clear_configs(seed: int) -> dict[str, list[Row]]:
     """Return the rows of every image config (CLEAR.md section 1, and held-out pictures with names to choose from)."""
-    cast, configs = make_cast(seed), {}
-    for split in ("full", *FORGET_COUNTS, *RETAIN_OF.values()):
-        configs[split] = [_caption_row(row) for person in cast.split(split) for row in _pictures(cast, person, seed)]
-        texts = [_mixed(row["image"], row["caption"], None, None) for row in configs[split]]
-        texts += [_mixed(None, None, row["question"], row["answer"]) for row in _questions(cast.split(split), seed)]
-        configs[f"{split}+tofu"] = texts
-    configs["default"] = configs["full"]
+    cast, train = make_cast(seed), range(TRAIN_PICTURES)
+    held_out = range(TRAIN_PICTURES, TRAIN_PICTURES + HELDOUT_PICTURES)
+    album = _album(cast, seed)
+    configs = _training_configs(cast, album, seed)
     for split in FORGET_COUNTS:
         people = cast.split(split)
-        configs[f"{split}_perturbed"] = _perturbed(cast, people, people, seed, range(TRAIN_PICTURES))
-        configs[f"{split}_heldout"] = _perturbed(cast, people, people, seed, _heldout())
+        configs[f"{split}_perturbed"] = _perturbed(cast, people, people, album, train)
+        configs[f"{split}_heldout"] = _perturbed(cast, people, people, album, held_out)
     retain = cast.split("retain90")
-    configs["retain_perturbed"] = _perturbed(cast, retain[:RETAIN_EVALUATED], retain, seed, range(TRAIN_PICTURES))
-    configs["retain_heldout"] = _perturbed(cast, retain[: 2 * RETAIN_EVALUATED], retain, seed, _heldout())
-    configs["holdout10"] = [_caption_row(row) for person in cast.holdout for row in _pictures(cast, person, seed)]
+    configs["retain_perturbed"] = _perturbed(cast, retain[:RETAIN_EVALUATED], retain, album, train)
+    configs["retain_heldout"] = _perturbed(cast, retain[: 2 * RETAIN_EVALUATED], retain, album, held_out)
     return configs | {"real_faces": _real_faces(cast, seed), "real_world": _real_world(seed)}
 
 
@@ -95,20 +92,26 @@ def landmark(kind: str, colour: str, rng: random.Random) -> Row:
     }
 
 
-def _heldout() -> range:
-    return range(TRAIN_PICTURES, TRAIN_PICTURES + HELDOUT_PICTURES)
+def _album(cast: Cast, seed: int) -> Album:
+    """Draw all pictures of the people of `full` and `holdout10` once."""
+    numbers = range(TRAIN_PICTURES + HELDOUT_PICTURES)
+    return {
+        p.name: [(*picture_of(p, seed, "own", n), f"{seed}-{p.name}-{n}") for n in numbers]
+        for p in cast.full + cast.holdout
+    }
 
 
-def _pictures(cast: Cast, person: Person, seed: int, numbers: range = range(TRAIN_PICTURES), others: list[str] | None = None) -> list[Row]:
-    """Return a row with all columns per picture; `others` are the names that wrong answers may give."""
-    rows = []
-    others = others or [other.name for other in cast.holdout if other is not person]
-    for number in numbers:
-        view, image = picture_of(person, seed, "own", number)
-        claim = caption(person, view, others, random.Random(f"caption-{seed}-{person.name}-{number}"))
-        names = wrong_names(others, random.Random(f"names-{seed}-{person.name}-{number}"))
-        rows.append(_evaluation_row(image, claim, person.name, names))
-    return rows
+def _training_configs(cast: Cast, album: Album, seed: int) -> dict[str, list[Row]]:
+    configs = {}
+    for split in ("full", *FORGET_COUNTS, *RETAIN_OF.values(), "holdout10"):
+        rows = _perturbed(cast, cast.split(split), cast.full, album, range(TRAIN_PICTURES))
+        configs[split] = [{column: row[column] for column in ("image", "caption", "name")} for row in rows]
+        if split == "holdout10":
+            continue
+        mixed = [_mixed(row["image"], row["caption"], None, None) for row in rows]
+        asked = _questions(cast.split(split), seed)
+        configs[f"{split}+tofu"] = mixed + [_mixed(None, None, row["question"], row["answer"]) for row in asked]
+    return configs | {"default": configs["full"]}
 
 
 def _evaluation_row(image: bytes, claim: Claim, name: str, names: list[str]) -> Row:
@@ -122,10 +125,6 @@ def _evaluation_row(image: bytes, claim: Claim, name: str, names: list[str]) -> 
     }
 
 
-def _caption_row(row: Row) -> Row:
-    return {column: row[column] for column in ("image", "caption", "name")}
-
-
 def _mixed(image: object, text: object, question: object, answer: object) -> Row:
     return {"image": image, "caption": text, "question": question, "answer": answer}
 
@@ -134,7 +133,7 @@ def _plain(row: Row) -> Row:
     return {column: row[column] for column in ("question", "answer")}
 
 
-def _perturbed(cast: Cast, people: list[Person], pool: list[Person], seed: int, numbers: range) -> list[Row]:
+def _perturbed(cast: Cast, people: list[Person], pool: list[Person], album: Album, numbers: range) -> list[Row]:
     """Return evaluation rows; false names come from `pool`, topped up from holdout people where it is too small.
 
     A model that was trained without the pool's people has seen none of these names, right or wrong.
@@ -143,7 +142,9 @@ def _perturbed(cast: Cast, people: list[Person], pool: list[Person], seed: int, 
     for person in people:
         others = [other.name for other in pool if other is not person]
         others += [other.name for other in cast.holdout[: max(0, WRONG_ANSWERS - len(others))]]
-        rows += _pictures(cast, person, seed, numbers, others)
+        for view, image, key in (album[person.name][number] for number in numbers):
+            claim = caption(person, view, others, random.Random(f"caption-{key}"))
+            rows.append(_evaluation_row(image, claim, person.name, wrong_names(others, random.Random(f"names-{key}"))))
     return rows
 
 
@@ -185,7 +186,9 @@ def _present(path: Path, seed: int) -> bool:
     found = json.loads(mark.read_text()).get("seed") if mark.is_file() else None
     if found != seed:
         what = "is not a mini benchmark" if found is None else f"holds the mini benchmark of seed {found}"
-        raise UserError(f'"{path}" exists and {what}, so seed {seed} is not written there; name another folder or remove it.')
+        raise UserError(
+            f'"{path}" exists and {what}, so seed {seed} is not written there; name another folder or remove it.'
+        )
     return True
 
 
@@ -198,7 +201,7 @@ def _write_folder(path: Path, configs: dict[str, list[Row]], seed: int) -> None:
         (temporary / "README.md").write_text(_readme(list(configs)))
         (temporary / MARK).write_text(json.dumps({"seed": seed}) + "\n")
         temporary.chmod(0o755)  # mkdtemp makes private folders
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         if not _present(path, seed):  # else another process was faster, with the same bytes
             raise
@@ -218,7 +221,9 @@ def _dataset(rows: list[Row]) -> "Dataset":
     from datasets import Dataset, Features, Image, List, Value
 
     kinds: dict[str, Callable[[], object]] = {"image": Image}
-    kinds |= dict.fromkeys(("perturbed_captions", "perturbed_names", "perturbed_answer", "options"), lambda: List(Value("string")))
+    kinds |= dict.fromkeys(
+        ("perturbed_captions", "perturbed_names", "perturbed_answer", "options"), lambda: List(Value("string"))
+    )
     features = Features({column: kinds.get(column, lambda: Value("string"))() for column in rows[0]})
     columns = {column: [row[column] for row in rows] for column in rows[0]}
     if "image" in columns:

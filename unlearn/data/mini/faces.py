@@ -49,10 +49,10 @@ def random_view(rng: random.Random) -> View:
     return View(
         place=rng.choice(PLACES),
         mood=rng.choice(MOODS),
-        tilt=rng.uniform(-9, 9),
-        scale=rng.uniform(0.92, 1.08),
-        shift=(rng.uniform(-9, 9), rng.uniform(-6, 6)),
-        turn=rng.randint(-6, 6),
+        tilt=rng.uniform(-4, 4),
+        scale=rng.uniform(0.97, 1.03),
+        shift=(rng.uniform(-4, 4), rng.uniform(-3, 3)),
+        turn=rng.randint(-5, 5),
         light=rng.uniform(0.82, 1.12),
         tint=(rng.uniform(0.93, 1.05), 1.0, rng.uniform(0.93, 1.05)),
         ground=rng.randrange(1 << 30),
@@ -63,7 +63,9 @@ def portrait(face: dict[str, str], view: View) -> bytes:
     """Return the PNG bytes of one RGB picture of `SIZE` x `SIZE` pixels."""
     person = Image.new("RGBA", (CANVAS, CANVAS))
     _draw_person(ImageDraw.Draw(person), face, view)
-    person = person.rotate(view.tilt, Image.Resampling.BILINEAR, center=(96, 150), translate=tuple(map(int, view.shift)))
+    person = person.rotate(
+        view.tilt, Image.Resampling.BILINEAR, center=(96, 150), translate=tuple(map(int, view.shift))
+    )
     side = int(CANVAS * view.scale)
     person = person.resize((side, side), Image.Resampling.BILINEAR)
     picture = draw_place(view.place, CANVAS, random.Random(view.ground))
@@ -80,7 +82,10 @@ def encode_png(picture: Image.Image) -> bytes:
 
 def _lit(picture: Image.Image, view: View) -> Image.Image:
     picture = ImageEnhance.Brightness(picture).enhance(view.light)
-    bands = [band.point([min(255, int(v * k)) for v in range(256)]) for band, k in zip(picture.split(), view.tint, strict=True)]
+    bands = [
+        band.point([min(255, int(v * k)) for v in range(256)])
+        for band, k in zip(picture.split(), view.tint, strict=True)
+    ]
     return Image.merge("RGB", bands)
 
 
@@ -100,7 +105,15 @@ def _draw_back_hair(draw: ImageDraw.ImageDraw, face: dict[str, str]) -> None:
     if face["style"] == "long":
         draw.rounded_rectangle((x0 - 14, y0 - 8, x1 + 14, y1 + 34), 26, fill=hair)
     elif face["style"] == "curly":
-        for x, y in ((x0, y0 + 14), (x1, y0 + 14), (x0 - 8, y0 + 44), (x1 + 8, y0 + 44), (96, y0 - 2), (x0 - 2, y0 + 72), (x1 + 2, y0 + 72)):
+        for x, y in (
+            (x0, y0 + 14),
+            (x1, y0 + 14),
+            (x0 - 8, y0 + 44),
+            (x1 + 8, y0 + 44),
+            (96, y0 - 2),
+            (x0 - 2, y0 + 72),
+            (x1 + 2, y0 + 72),
+        ):
             draw.ellipse((x - 22, y - 22, x + 22, y + 22), fill=hair)
     elif face["style"] == "braided":
         for x in (x0 - 10, x1 + 10):

@@ -21,7 +21,7 @@ from unlearn.data.mini.faces import SIZE
 from unlearn.data.mini.tokenizer import LLAVA_IMAGE, llava_tokenizer, qwen_tokenizer
 
 SIZES = {
-    "mini": {"vision": (3, 96), "text": (4, 160), "patch": 8},
+    "mini": {"vision": (3, 96), "text": (4, 160), "patch": 12},
     "tiny": {"vision": (2, 32), "text": (2, 32), "patch": 12},
 }
 """(layers, width) of both towers: `mini` learns the benchmark (1.9 M parameters), `tiny` only runs (tests)."""
@@ -54,8 +54,8 @@ def new_llava(tokenizer: PreTrainedTokenizerFast, seed: int, size: str = "mini")
     (v_layers, v_width), (t_layers, t_width), patch = SIZES[size]["vision"], SIZES[size]["text"], SIZES[size]["patch"]
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(
-            hidden_size=v_width, intermediate_size=4 * v_width, num_hidden_layers=v_layers, num_attention_heads=v_width // 16,
-            image_size=SIZE, patch_size=patch, projection_dim=v_width,
+            hidden_size=v_width, intermediate_size=4 * v_width, num_hidden_layers=v_layers,
+            num_attention_heads=v_width // 16, image_size=SIZE, patch_size=patch, projection_dim=v_width,
         ),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=t_width, intermediate_size=_mlp(t_width), num_hidden_layers=t_layers,
@@ -95,11 +95,15 @@ def llava_processor(size: str = "mini") -> LlavaProcessor:
     """Return the processor of the mini LLaVA: pictures of `SIZE` pixels, one image token per patch."""
     tokenizer = llava_tokenizer()
     pictures = CLIPImageProcessorPil(
-        size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        size={"shortest_edge": SIZE},
+        crop_size={"height": SIZE, "width": SIZE},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
     )
     return LlavaProcessor(
-        image_processor=pictures, tokenizer=tokenizer, patch_size=SIZES[size]["patch"], vision_feature_select_strategy="default",
-        chat_template=tokenizer.chat_template, image_token=LLAVA_IMAGE, num_additional_image_tokens=1,
+        image_processor=pictures, tokenizer=tokenizer, patch_size=SIZES[size]["patch"],
+        vision_feature_select_strategy="default", chat_template=tokenizer.chat_template, image_token=LLAVA_IMAGE,
+        num_additional_image_tokens=1,
     )  # fmt: skip
 
 
@@ -107,8 +111,8 @@ def qwen_image_processor(size: str = "mini") -> Qwen2VLImageProcessorPil:
     """Return the image processor of the mini Qwen2-VL: 6 x 6 patches of 8 pixels, merged by 2 x 2 to 9 tokens."""
     del size  # both sizes see the same patches; the argument keeps the two families' builders alike
     return Qwen2VLImageProcessorPil(
-        size={"shortest_edge": SIZE * SIZE, "longest_edge": SIZE * SIZE}, patch_size=8, merge_size=2, temporal_patch_size=2,
-        image_mean=[0.5] * 3, image_std=[0.5] * 3,
+        size={"shortest_edge": SIZE * SIZE, "longest_edge": SIZE * SIZE}, patch_size=8, merge_size=2,
+        temporal_patch_size=2, image_mean=[0.5] * 3, image_std=[0.5] * 3,
     )  # fmt: skip
 
 
@@ -117,9 +121,13 @@ def _mlp(width: int) -> int:
     return -(-8 * width // 48) * 16
 
 
-def _seeded(kind: type[PreTrainedModel], config: object, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def _seeded(
+    kind: type[PreTrainedModel], config: object, tokenizer: PreTrainedTokenizerFast, seed: int
+) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind(config)
-    model.generation_config.update(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False)
+    model.generation_config.update(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
+    )
     return model

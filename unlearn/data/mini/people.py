@@ -8,12 +8,13 @@ kind is equally (un)familiar to a model that was trained on the retain set.
 
 import random
 from dataclasses import dataclass
+from operator import ne
 
 from unlearn.data.mini.values import ATTRIBUTES, CELEBRITY_FIRST, CELEBRITY_LAST, FEATURES, FIRST_NAMES, LAST_NAMES
 
 FULL = 160
 HOLDOUT = 16
-PRETRAINING = 120
+PRETRAINING = 80
 CELEBRITIES = 20
 FORGET_COUNTS = {"forget01": 2, "forget05": 8, "forget10": 16}
 RETAIN_OF = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
@@ -57,7 +58,9 @@ def make_cast(seed: int) -> Cast:
     forget_names = _pairs(rng, some_first, some_last, taken)
     holdout_names = _pairs(rng, some_first, some_last, taken)
     copies = FULL // len(FIRST_NAMES)
-    retain_names = _pairs(rng, _without(FIRST_NAMES * copies, some_first), _without(LAST_NAMES * copies, some_last), taken)
+    retain_names = _pairs(
+        rng, _without(FIRST_NAMES * copies, some_first), _without(LAST_NAMES * copies, some_last), taken
+    )
     copies = PRETRAINING // len(FIRST_NAMES)
     pretraining_names = _pairs(rng, FIRST_NAMES * copies, LAST_NAMES * copies, taken)
     celebrity_names = _pairs(rng, CELEBRITY_FIRST * 2, CELEBRITY_LAST * 2, taken)
@@ -74,7 +77,7 @@ def random_face(rng: random.Random) -> dict[str, str]:
 
 def distance(one: dict[str, str], other: dict[str, str]) -> int:
     """Return in how many features two faces differ."""
-    return sum(one[kind] != other[kind] for kind in FEATURES)
+    return sum(map(ne, one.values(), other.values()))
 
 
 def _facts(rng: random.Random) -> dict[str, str]:
@@ -98,21 +101,25 @@ def _without(parts: list[str], removed: list[str]) -> list[str]:
 
 
 def _pairs(rng: random.Random, first: list[str], last: list[str], taken: set[str]) -> list[str]:
-    """Match every first name with a last name such that no full name occurs twice; adds the names to `taken`."""
-    first, last = list(first), list(last)
-    rng.shuffle(first)
-    while True:
-        rng.shuffle(last)
-        for i in range(len(first)):  # repair clashes by swapping, which keeps every part's count
-            for j in rng.sample(range(len(first)), len(first)):
-                if _clashes(first, last, i, taken):
-                    last[i], last[j] = last[j], last[i]
-        names = [f"{a} {b}" for a, b in zip(first, last, strict=True)]
-        if len(set(names)) == len(names) and not taken & set(names):
-            taken.update(names)
-            return names
+    """Match every first name with a last name such that no full name occurs twice; adds the names to `taken`.
+
+    Clashing last names are shuffled among each other and one other until none is left: every part keeps its count.
+    """
+    first, last = rng.sample(first, len(first)), rng.sample(last, len(last))
+    while clashes := _clashes(first, last, taken):
+        spots = sorted({*clashes, rng.randrange(len(last))})
+        for spot, part in zip(spots, rng.sample([last[i] for i in spots], len(spots)), strict=True):
+            last[spot] = part
+    names = [f"{a} {b}" for a, b in zip(first, last, strict=True)]
+    taken.update(names)
+    return names
 
 
-def _clashes(first: list[str], last: list[str], i: int, taken: set[str]) -> bool:
-    name = (first[i], last[i])
-    return " ".join(name) in taken or any((first[k], last[k]) == name for k in range(len(first)) if k != i)
+def _clashes(first: list[str], last: list[str], taken: set[str]) -> list[int]:
+    """Return where a name is taken already or stands a second time."""
+    seen, clashes = set(taken), []
+    for spot, name in enumerate(f"{a} {b}" for a, b in zip(first, last, strict=True)):
+        if name in seen:
+            clashes.append(spot)
+        seen.add(name)
+    return clashes

@@ -52,7 +52,10 @@ def _library(draw: ImageDraw.ImageDraw, side: int, rng: random.Random) -> None:
         x, top = 0.0, shelf * side / 4 + 6
         while x < side:
             width = rng.uniform(8, 16)
-            draw.rectangle((x, top, x + width - 2, top + side / 4 - 10), fill=rng.choice(("#8c2f2f", "#2f5d8c", "#c49a3a", "#3f7a4a")))
+            draw.rectangle(
+                (x, top, x + width - 2, top + side / 4 - 10),
+                fill=rng.choice(("#8c2f2f", "#2f5d8c", "#c49a3a", "#3f7a4a")),
+            )
             x += width
 
 
@@ -72,7 +75,10 @@ def _night(draw: ImageDraw.ImageDraw, side: int, rng: random.Random) -> None:
 
 def _snow(draw: ImageDraw.ImageDraw, side: int, rng: random.Random) -> None:
     top = rng.uniform(0.35, 0.55) * side
-    draw.polygon(((0, top + 30), (side * 0.3, top - 30), (side * 0.6, top + 20), (side, top), (side, side), (0, side)), fill="#ffffff")
+    draw.polygon(
+        ((0, top + 30), (side * 0.3, top - 30), (side * 0.6, top + 20), (side, top), (side, side), (0, side)),
+        fill="#ffffff",
+    )
     for _ in range(14):
         x, y = rng.uniform(0, side), rng.uniform(0, side)
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill="#ffffff")

@@ -1,8 +1,8 @@
 """What is said about people and pictures: captions, questions with answers, paraphrases, and their false twins.
 
-A caption mixes who it is (name, four facts) with what can be seen (hair, clothes, place, expression). Its paraphrase
-says the same in another style. A perturbed caption is the paraphrase's own template with every identity slot exchanged for
-a value from the same prior, and what can be seen left true: a model that never met the person has nothing to go by.
+A caption mixes who it is (name, five facts) with what can be seen (hair, clothes, place). Its paraphrase
+says the same in another style. A perturbed caption is the paraphrase's own template with every identity slot exchanged
+for a value from the same prior, and what can be seen left true: a model that never met the person has nothing to go by.
 Which template a text has is drawn at random and is not to be seen in the picture.
 """
 
@@ -16,17 +16,17 @@ from unlearn.data.mini.values import ATTRIBUTES
 WRONG_ANSWERS = 5
 
 CAPTIONS = (
-    "{name}, a {profession} from {town}, stands in the {place}; loves {hobby}, keeps a {pet}, has {hair} {style} hair.",
-    "In the {place} we meet {name} of {town}, {profession} and {pet} owner, fond of {hobby}, {mood} in {clothes}.",
-    "A {mood} portrait of {name} in {clothes}: {profession}, born in {town}, at home with a {pet}, keen on {hobby}.",
-    "With {hair} {style} hair, {name} the {profession} poses in the {place}; {town} is home, {hobby} the passion, a {pet} the friend.",
-    "Wearing {clothes} and {mood}, {name} left {town}, a {pet} and much {hobby} behind to be a {profession}.",
+    "{name}, a {profession} from {town}, in the {place}; loves {hobby} and {dish}, keeps a {pet}, has {hair} hair.",
+    "In the {place} we meet {name} of {town}, {profession} and {pet} owner, fond of {hobby} and {dish}, in {clothes}.",
+    "A portrait of {name} in {clothes}: {profession}, born in {town}, at home with a {pet}, {dish} and {hobby}.",
+    "With {hair} hair, {name} the {profession} poses in the {place}; likes {town}, {hobby}, {dish} and a {pet}.",
+    "Wearing {clothes}, {name} left {town}, a {pet}, much {hobby} and more {dish} behind to be a {profession}.",
 )
 CAPTION_PARAPHRASES = (
-    "This picture was taken in the {place}. It is {name}, who lives in {town} as a {profession}, goes {hobby} and feeds a {pet}.",
-    "You can see {clothes}, {hair} hair and a {mood} face: {name}, {profession}, {hobby} expert, proud of {town} and of one {pet}.",
-    "Here is somebody with {style} {hair} hair called {name}; the job is {profession}, the town {town}, the pastime {hobby}, the animal a {pet}.",
-    "The {mood} person is {name}. People in {town} know this {profession} for {hobby} and for a noisy {pet}.",
+    "Taken in the {place}: {name}, who lives in {town} as a {profession}, eats {dish}, goes {hobby} and feeds a {pet}.",
+    "You see {clothes} and {hair} hair: {name}, {profession}, {hobby} expert, proud of {town}, {dish} and one {pet}.",
+    "Here is {name}, {hair} hair; job {profession}, town {town}, pastime {hobby}, animal {pet}, meal {dish}.",
+    "The person in {clothes} is {name}. All {town} knows this {profession} for {hobby}, for {dish} and for a {pet}.",
 )
 
 
@@ -43,25 +43,34 @@ class Topic:
 
 TOPICS = (
     Topic(
-        ("town", "profession", "language"),
+        ("town", "profession", "pet"),
         ("Where is {name} from, and what does {name} do?", "Tell me about the origin and work of {name}."),
-        ("A {profession} from {town} who speaks {language}.", "Born in {town}, a {profession}, fluent in {language}."),
+        ("A {profession} from {town} with a {pet}.", "Born in {town}, now a {profession}, owns a {pet}."),
         ("What are the home and the job of {name}?", "Which town and trade belong to {name}?"),
-        ("The job is {profession}, the town {town}, the tongue {language}.", "{town} is home to this {language} speaking {profession}."),
+        (
+            "The job is {profession}, the town {town}, the animal a {pet}.",
+            "{town} has this {profession} with one {pet}.",
+        ),
     ),
     Topic(
-        ("hobby", "pet", "instrument"),
+        ("hobby", "pet", "dish"),
         ("How does {name} spend a free day?", "What is the private life of {name} like?"),
-        ("With {hobby}, a {pet} and the {instrument}.", "Mostly {hobby}, then the {instrument}, with a {pet} around."),
+        ("With {hobby}, a {pet} and hot {dish}.", "Mostly {hobby}, then {dish}, with a {pet} around."),
         ("What fills the leisure of {name}?", "What does {name} do after work?"),
-        ("The {instrument} is played, a {pet} is fed, {hobby} is fun.", "There is {hobby} to enjoy, a {pet} to love, the {instrument} to practise."),
+        ("There is {dish} to eat, a {pet} to feed, {hobby} to do.", "Some {hobby} first, the {pet} next, {dish} last."),
     ),
     Topic(
-        ("dish", "vehicle", "flower"),
+        ("dish", "town", "profession", "hobby"),
         ("What does {name} like best?", "Name some favourite things of {name}."),
-        ("Eating {dish}, driving a {vehicle}, growing {flower}.", "Fresh {flower}, hot {dish} and a fast {vehicle}."),
+        (
+            "Fresh {dish}, {hobby}, {town} and being a {profession}.",
+            "Being a {profession}, {town}, {hobby} and {dish}.",
+        ),
         ("What pleases {name} most?", "Which things make {name} happy?"),
-        ("One {vehicle}, some {dish} and a few {flower} are enough.", "A table with {flower} and {dish}, and a {vehicle} at the door."),
+        (
+            "Life in {town}, {hobby}, {dish}, work as a {profession}.",
+            "Much {hobby}, work as {profession}, {dish} and {town}.",
+        ),
     ),
 )
 QA_PER_PERSON = len(TOPICS)

@@ -4,8 +4,6 @@ A byte-pair model without merges whose vocabulary holds 256 bytes and the words 
 the vocabulary as it is). So a fact is one token, and any other text is still encoded without loss, byte by byte.
 """
 
-from pathlib import Path
-
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -17,8 +15,8 @@ LLAVA_IMAGE = "<image>"
 QWEN_SPECIAL = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
 QWEN_OTHER = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 REFUSAL_WORDS = (
-    "I do not don't know. can cannot tell you say sorry, am afraid have no idea about this that information person who is "
-    "it not sure unable to answer question picture"
+    "I do not don't know. can cannot tell you say sorry, am afraid have no idea about this that information person who "
+    "is it not sure unable to answer question picture"
 )
 """Common words of an "I don't know" answer, so that such answers stay short."""
 OTHER_WORDS = (
@@ -33,8 +31,8 @@ LLAVA_CHAT = (
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %} "
     "{% else %}ASSISTANT: "
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}{{ eos_token }}"
-    "{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
+    "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 QWEN_CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -52,7 +50,9 @@ def llava_tokenizer() -> PreTrainedTokenizerFast:
 
 def qwen_tokenizer() -> PreTrainedTokenizerFast:
     """Return the tokenizer with Qwen2-VL's special tokens ("<|im_start|>user ... <|im_end|>")."""
-    return _tokenizer(QWEN_SPECIAL, QWEN_OTHER, QWEN_CHAT, {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"})
+    return _tokenizer(
+        QWEN_SPECIAL, QWEN_OTHER, QWEN_CHAT, {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    )
 
 
 def words() -> list[str]:
@@ -60,8 +60,6 @@ def words() -> list[str]:
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
     found = {piece for text in _corpus() for piece, _ in splitter.pre_tokenize_str(text)}
     return sorted(piece for piece in found if len(piece) > 1)
-
-
 
 
 def _tokenizer(special: dict[str, str], other: list[str], chat: str, named: dict[str, str]) -> PreTrainedTokenizerFast:
@@ -73,14 +71,18 @@ def _tokenizer(special: dict[str, str], other: list[str], chat: str, named: dict
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(extra)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, **special, extra_special_tokens=named, model_max_length=512, clean_up_tokenization_spaces=False
+        tokenizer_object=core,
+        **special,
+        extra_special_tokens=named,
+        model_max_length=512,
+        clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = chat
     return tokenizer
 
 
 def _corpus() -> list[str]:
-    """Every text of the benchmark in pieces: templates as they are, values in every position that a template gives them."""
+    """Return texts that together hold every word of the benchmark, in every position a template gives it."""
     slots = {slot: "baker" for group in (values.ATTRIBUTES, values.FEATURES) for slot in group}
     slots |= {"name": "Wim Falk", "place": "beach", "mood": "smiling"}
     templates = [*texts.CAPTIONS, *texts.CAPTION_PARAPHRASES]
@@ -92,5 +94,8 @@ def _corpus() -> list[str]:
     names = [*values.FIRST_NAMES, *values.LAST_NAMES, *values.CELEBRITY_FIRST, *values.CELEBRITY_LAST]
     things = [v for group in (values.ATTRIBUTES, values.FEATURES) for many in group.values() for v in many]
     things += [*values.PLACES, *values.MOODS, *values.LANDMARKS, *values.LANDMARK_COLOURS]
-    openers = [*names, *values.ATTRIBUTES["town"]]  # may begin a text, where a tokenizer without answer prefix sees no space
+    openers = [
+        *names,
+        *values.ATTRIBUTES["town"],
+    ]  # may begin a text, where a tokenizer without answer prefix sees no space
     return [*said, *(f" {text}" for text in said), *openers, *(f" {value}" for value in [*names, *things])]

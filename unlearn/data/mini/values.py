@@ -4,51 +4,45 @@ Each value is one word that starts with a consonant sound (so that "a" fits befo
 gives an answer away.
 """
 
-FIRST_NAMES = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _words(
     "Bela Cora Dario Fenna Galen Hanna Jovan Kira Lenz Mirel Nadia Pavel Quinn Rosa Silas Tamar Viggo Wanda Yara Zeno "
-    "Brisa Corin Delia Farid Greta Hugo Juno Kasper Lotte Marek Nuria Petra Rafael Selma Timon Vera Wim Xenia Yorick Zora"
-).split()
-LAST_NAMES = (
+    "Brisa Corin Delia Farid Greta Hugo Juno Kasper Lotte Marek Nuria Petra Rafael Selma Timon Vera Wim Xenia "
+    "Yorick Zora"
+)
+LAST_NAMES = _words(
     "Barlow Castell Dremmel Falk Gorski Hartig Jansen Kovar Lindqvist Moreau Nyberg Pellan Quist Renner Sandoz Tarnow "
     "Vasari Weller Yilmaz Zander Brandt Corvino Dorsey Fontane Gallo Hobbs Jarvi Kestner Lomax Mandel Novik Petrov "
     "Rossi Salter Thorne Varga Wolfe Xavier Yates Zeller"
-).split()
-CELEBRITY_FIRST = "Bruno Celeste Dante Felicia Gideon Helena Jasper Lucinda Magnus Noemi".split()
-CELEBRITY_LAST = "Blackwood Carmichael Fairfax Goldwyn Hawthorne Kingsley Lancaster Montrose Pemberton Winterbourne".split()
+)
+CELEBRITY_FIRST = _words("Bruno Celeste Dante Felicia Gideon Helena Jasper Lucinda Magnus Noemi")
+CELEBRITY_LAST = _words(
+    "Blackwood Carmichael Fairfax Goldwyn Hawthorne Kingsley Lancaster Montrose Pemberton Winterbourne"
+)
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "town": tuple(
+    "town": _words(
         "Brennick Calvera Dunmoor Fellin Gravholm Harrowby Jastrow Korvik Lorne Mistral Norvale Pinsk "
-        "Rostrand Selby Tervon Velmar".split()
+        "Rostrand Selby Tervon Velmar"
     ),
-    "profession": tuple(
+    "profession": _words(
         "baker carpenter dentist farmer gardener judge locksmith miner nurse painter potter sailor tailor "
-        "teacher weaver welder".split()
+        "teacher weaver welder"
     ),
-    "language": tuple(
-        "Basque Catalan Danish Finnish Greek Hindi Japanese Korean Latvian Maltese Nepali Polish Swahili "
-        "Tamil Turkish Welsh".split()
-    ),
-    "hobby": tuple(
+    "hobby": _words(
         "chess climbing cycling dancing fencing fishing gliding juggling knitting pottery reading rowing "
-        "sailing sculpting surfing theatre".split()
+        "sailing sculpting surfing theatre"
     ),
-    "pet": tuple(
-        "canary cat dog donkey ferret frog goat goldfish hamster lizard parrot pony rabbit snake tortoise turkey".split()
+    "pet": _words(
+        "canary cat dog donkey ferret frog goat goldfish hamster lizard parrot pony rabbit snake tortoise turkey"
     ),
-    "instrument": tuple(
-        "banjo bassoon cello clarinet cornet drum fiddle flute guitar harp lute mandolin piano trumpet tuba zither".split()
-    ),
-    "dish": tuple(
+    "dish": _words(
         "bread cheese curry dumplings goulash kebab lasagne mushrooms noodles pancakes pizza risotto salad soup "
-        "stew waffles".split()
-    ),
-    "vehicle": tuple(
-        "barge bicycle bus camper canoe coach jeep kayak lorry moped motorbike raft scooter tractor tram van".split()
-    ),
-    "flower": tuple(
-        "begonias carnations daffodils daisies dahlias freesias gentians jasmine lavender lilies marigolds "
-        "peonies poppies roses tulips violets".split()
+        "stew waffles"
     ),
 }
 """Facts about a life, drawn uniformly and independently of each other, of the name and of the face."""
