@@ -1,4 +1,4 @@
-"""What an evaluation costs: seconds, memory, forward passes."""
+"""What a run costs: seconds, memory, forward passes."""
 
 import resource
 import sys

@@ -47,6 +47,7 @@ def load(config_name: str, overrides: list[str], schema: type) -> Any:
 def launch(config_name: str, schema: type, main: Callable[[Any], object]) -> None:
     """Run an entry script: answer `--help`, turn mistakes into one sentence, hand the validated config to `main`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     register_schemas()
     sys.argv[1:] = [_lower_method(argument) for argument in sys.argv[1:]]
     if {"--help", "-h"} & set(sys.argv[1:]):
@@ -143,9 +144,4 @@ def _key_lines(config: DictConfig, schema: type, prefix: str) -> list[str]:
 
 
 def _plain(value: object) -> str:
-    plain = value.value if isinstance(value, Enum) else value
-    return (
-        {None: "null", True: "true", False: "false"}.get(plain, str(plain))
-        if not isinstance(plain, list)
-        else str(plain)
-    )
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))

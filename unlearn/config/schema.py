@@ -166,6 +166,11 @@ class Training:
     save_state_every: int = option(0, "optimiser steps between resumable states; 0: none")
     tracker: Tracker = option(Tracker.none, "none | wandb | tensorboard")
 
+    def trains(self, part: Component) -> bool:
+        """Tell whether anything of `part` trains: its weights, or its adapters where there are any."""
+        frozen = {Component.vision_tower: self.freeze_vision_module, Component.projector: self.freeze_projector}
+        return part in self.LoRA.components if self.LoRA.r > 0 else not frozen.get(part, False)
+
     def problems(self) -> list[str]:
         """Return every value that is out of range or contradicts another."""
         positive = ("lr", "batch_size", "gradient_accumulation_steps", "num_epochs", "max_length")
@@ -241,7 +246,5 @@ class EvalConfig:
         if not self.tasks:
             found.append("tasks is empty; allowed are names of config/task; set e.g. tasks=[forget_captions].")
         if self.model_path is None and self.save_dir is None:
-            found.append(
-                "save_dir is null for the pretrained model; set the folder of its results, e.g. runs/mini/pretrained/eval_results."
-            )
+            found.append("save_dir is null for the pretrained model; set the folder of its results, save_dir=... .")
         return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn.errors import UserError
-from unlearn.evaluation.files import write_text
+from unlearn.files import write_text
 
 log = logging.getLogger(__name__)
 

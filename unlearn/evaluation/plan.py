@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearn import fingerprint
 from unlearn.config.schema import Data, Modality, ModelFamily
 from unlearn.errors import UserError
-from unlearn.evaluation import fingerprint
 from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
 from unlearn.evaluation.tasks import Task, role_under
@@ -94,7 +94,7 @@ def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool
     out = out or default_out(settings)
     items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
     check_images(items)
-    tasks = {t.name: fingerprint.of_task(t, items[t.name]) for t in settings.tasks}
+    tasks = {t.name: _of_task(t, items[t.name]) for t in settings.tasks}
     model = fingerprint.of_model(resolve(settings.model_family, settings.model_path).newest_first())
     whole = _fingerprint(settings, tasks, model)
     batches = make_batches(items, settings.batch_size)
@@ -111,6 +111,13 @@ def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
     # Names and places of a model do not count: its content does.
     family = {key: value for key, value in asdict(settings.model_family).items() if key not in ("name", "hub_id")}
     return fingerprint.of_json([frame, numbers, tasks, roles, model, family])
+
+
+def _of_task(task: Task, items: Sequence[Item]) -> str:
+    """Return the fingerprint of what a task asks: equal for every model that was asked the same items."""
+    return fingerprint.of_json(
+        [task.name, task.version, task.choice, task.max_new_tokens, [item.digest() for item in items]]
+    )
 
 
 def default_out(settings: Settings) -> Path:

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlearn.evaluation.files import write_json, write_jsonl
 from unlearn.evaluation.parts import BatchKey, Finished
 from unlearn.evaluation.plan import AGGREGATED, Plan, read_manifest
 from unlearn.evaluation.tasks import role_under
+from unlearn.files import write_json, write_jsonl
 from unlearn.metrics.logs import aggregated_from_records
 from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
 

@@ -14,7 +14,7 @@ from accelerate.utils import parse_flag_from_env
 from torch import nn
 from tqdm import tqdm
 
-from unlearn.evaluation.cost import Meter
+from unlearn.cost import Meter
 from unlearn.evaluation.parts import BatchKey, Finished
 from unlearn.evaluation.plan import Plan, assigned
 from unlearn.evaluation.results import write_results

@@ -1,13 +1,10 @@
-"""Fingerprints: whether two results, or two halves of one, come from the same model, items and settings."""
+"""Fingerprints: whether two results, or two halves of one, come from the same model, data and settings."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from unlearn.evaluation.items import Item
-from unlearn.evaluation.tasks import Task
 
 LENGTH = 16
 """Hexadecimal digits kept, 64 bits: enough to tell apart, short enough to print in a message."""
@@ -29,11 +26,6 @@ def of_json(value: Any) -> str:
     """Return the fingerprint of plain values; enums and paths count as their text."""
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
-
-
-def of_task(task: Task, items: Sequence[Item]) -> str:
-    """Return the fingerprint of what a task asks: equal for every model that was asked the same items."""
-    return of_json([task.name, task.version, task.choice, task.max_new_tokens, [item.digest() for item in items]])
 
 
 def of_model(folders: Sequence[str]) -> str:

@@ -1,0 +1,49 @@
+"""Micro-batches of the plan as encoded batches, with any number of workers and the same result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader, Dataset
+
+from unlearn.data.collate import Collator
+from unlearn.data.plan import MicroBatch
+from unlearn.data.samples import Batch, Encoded, Sample
+from unlearn.models.encoder import Encoder
+
+
+@dataclass
+class MicroBatches(Dataset):
+    """Item i is micro-batch i: for each view a Batch.
+
+    pad_pictures  add a blank picture of weight 0 to a batch of texts, so that vision tower and projector take part in
+                  every backward: under DDP a parameter without gradient is an error, and one without gradient on one
+                  process alone would be stepped differently
+    """
+
+    plan: Sequence[MicroBatch]
+    samples: dict[str, list[Sample]]
+    encoder: Encoder
+    max_length: int
+    pad_pictures: bool
+
+    def __len__(self) -> int:
+        """Return the number of micro-batches."""
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> dict[str, Batch]:
+        """Encode and collate one micro-batch."""
+        return {view: self._batch(view, ids) for view, ids in self.plan[index].ids.items()}
+
+    def _batch(self, view: str, ids: Sequence[int]) -> Batch:
+        rows = [self.encoder.encode(self.samples[view][i], self.max_length) for i in ids]
+        return Collator(self.encoder.pad_id)(rows, self._dummies(rows))
+
+    def _dummies(self, rows: list[Encoded]) -> list[Encoded]:
+        """An empty micro-batch still runs a forward: the other processes wait for its part of the gradient."""
+        lacks_picture = self.pad_pictures and not any(row.vision for row in rows)
+        return [self.encoder.blank()] if lacks_picture or not rows else []
+
+
+def loader(batches: MicroBatches, workers: int) -> DataLoader:
+    """Return the micro-batches in order."""
+    return DataLoader(batches, batch_size=None, shuffle=False, num_workers=workers, persistent_workers=False)

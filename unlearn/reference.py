@@ -1,0 +1,47 @@
+"""The frozen teacher pi_ref: the model as it was when unlearning began."""
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from unlearn.data.samples import Batch
+from unlearn.forwards import LabelLogits, label_logits
+
+Reference = Callable[[Batch], LabelLogits]
+
+
+def adapters_off(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:
+    """Return the teacher that is `model` (a PeftModel) without its adapters: no second copy of the weights.
+
+    Valid because adapters of earlier runs were merged when the model was loaded: what is switched off is only what
+    this run trains.
+    """
+
+    def run(batch: Batch) -> LabelLogits:
+        training = model.training
+        model.eval()
+        with torch.no_grad(), model.disable_adapter(), autocast():
+            out = label_logits(model, batch)
+        model.train(training)
+        return out
+
+    return run
+
+
+def second_model(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:
+    """Return the teacher that is a frozen copy of `model`, taken now."""
+    teacher = copy.deepcopy(model).eval().requires_grad_(False)
+
+    def run(batch: Batch) -> LabelLogits:
+        with torch.no_grad(), autocast():
+            return label_logits(teacher, batch)
+
+    return run
+
+
+def build(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:
+    """Return the cheaper teacher that is exact for `model`: adapters off where it has any, else a copy."""
+    return (adapters_off if hasattr(model, "disable_adapter") else second_model)(model, autocast)

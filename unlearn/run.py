@@ -1,0 +1,145 @@
+"""The folder of a run: whose it is, what it was made from, its log, and the mark that it ended.
+
+config.yaml      the validated configuration        provenance.json  commit, versions, hardware, fingerprints
+manifest.json    what trained and what was frozen   log.jsonl        one line per optimiser step
+state/           resumable state, gone at the end   done.json        written last, with the cost
+"""
+
+import json
+import logging
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unlearn import __version__, fingerprint
+from unlearn.config.loading import PROJECT
+from unlearn.errors import UserError
+from unlearn.files import write_json, write_text
+
+log = logging.getLogger(__name__)
+
+NOT_IDENTITY = ("overwrite_dir", "num_workers", "save_state_every", "tracker", "save_dir")
+"""Keys that do not change the numbers of a run."""
+
+IDENTITY = "run.json"
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder opened for one configuration."""
+
+    folder: Path
+    identity: str
+
+    @property
+    def done(self) -> bool:
+        """Tell whether this very run ended in this folder."""
+        return _identity_in(self.folder / "done.json") == self.identity
+
+    def begin(self, config: Any, facts: dict[str, Any]) -> None:
+        """Write what the run is made from (process 0 only). `facts` are added to the provenance."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / IDENTITY, {"identity": self.identity})
+        write_text(self.folder / "config.yaml", as_yaml(config))
+        write_json(self.folder / "provenance.json", {**provenance(), **facts})
+
+    def keep_log(self, steps: int) -> None:
+        """Cut the log to the first `steps` steps: those after the last state are taken again."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        write_text(path, "".join(lines[:steps]))
+
+    def log_step(self, row: dict[str, Any]) -> None:
+        """Append one step to log.jsonl."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def end(self, facts: dict[str, Any]) -> None:
+        """Mark the run as ended."""
+        write_json(self.folder / "done.json", {"identity": self.identity, "version": __version__, **facts})
+
+
+def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
+    """Return the run of `config` in `config.save_dir`, new, to be resumed or done.
+
+    start  folders of the model that training starts from: a run from other weights is another run
+    Raises UserError where the folder holds something else and `overwrite` is false; nothing is changed then.
+    """
+    folder = Path(config.save_dir)
+    run = Run(folder, fingerprint.of_json([plain(config, NOT_IDENTITY), fingerprint.of_model(start), __version__]))
+    mine = _identity_in(folder / IDENTITY) == run.identity
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"save_dir={folder} is a file; set save_dir to a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not mine and not overwrite:
+        raise UserError(
+            f"save_dir={folder} already holds another run or other files; set save_dir to a new folder, "
+            f"or replace what is there with overwrite_dir=true."
+        )
+    return run
+
+
+def clear(run: Run) -> None:
+    """Delete what another run left in the folder (only after `overwrite_dir`); this run's own files stay."""
+    if run.folder.is_dir() and _identity_in(run.folder / IDENTITY) != run.identity:
+        shutil.rmtree(run.folder)
+
+
+def plain(value: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a configuration object as plain values, enums by name."""
+
+    def factory(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: _plain(item) for key, item in items if key not in without}
+
+    return asdict(value, dict_factory=factory)
+
+
+def as_yaml(config: Any) -> str:
+    """Return a configuration object as YAML."""
+    import yaml
+
+    return yaml.safe_dump(plain(config), sort_keys=False)
+
+
+def provenance() -> dict[str, Any]:
+    """Return commit, versions and hardware of this process."""
+    import torch
+
+    return {
+        "version": __version__,
+        "commit": _commit(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the project, with "+" where the tree differs from it; None outside a checkout."""
+    git = ["git", "-C", str(PROJECT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed.stdout.strip() else "")
+
+
+def _identity_in(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text()).get("identity")
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

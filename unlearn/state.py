@@ -1,0 +1,83 @@
+"""What a run needs to continue bit for bit: trained weights, optimiser, schedule, random generators, step.
+
+A LoRA run does not write its frozen base again. Only this folder holds Accelerate's own files.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+STATE = "state"
+WEIGHTS = "trained.safetensors"
+POSITION = "position.json"
+
+
+def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int) -> None:
+    """Write the state after `step` optimiser steps; the previous one stays until the new one is whole."""
+    from safetensors.torch import save_file
+
+    fresh, kept, old = (run / f"{STATE}{suffix}" for suffix in (".new", "", ".old"))
+    if accelerator.is_main_process:
+        shutil.rmtree(fresh, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    hook = accelerator.register_save_state_pre_hook(_leave_weights_out)
+    accelerator.save_state(str(fresh), safe_serialization=True)
+    hook.remove()
+    if accelerator.is_main_process:
+        save_file({name: p.detach().cpu().contiguous() for name, p in trained(model)}, fresh / WEIGHTS)
+        (fresh / POSITION).write_text(json.dumps({"step": step}))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(old, ignore_errors=True)
+        if kept.exists():
+            kept.rename(old)
+        fresh.rename(kept)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> int:
+    """Load the state of `run` into everything that was prepared; return the number of steps done, 0 without a state."""
+    from safetensors.torch import load_file
+
+    folder = existing(run)
+    if folder is None:
+        return 0
+    hook = accelerator.register_load_state_pre_hook(_leave_models_out)
+    accelerator.load_state(str(folder))
+    hook.remove()
+    saved = load_file(folder / WEIGHTS)
+    with torch.no_grad():
+        for name, parameter in trained(model):
+            parameter.copy_(saved[name])
+    return json.loads((folder / POSITION).read_text())["step"]
+
+
+def existing(run: Path) -> Path | None:
+    """Return the folder with a whole state (the older one if the last was cut off between two renames), or None."""
+    folders = (run / STATE, run / f"{STATE}.old")
+    return next((folder for folder in folders if (folder / POSITION).exists()), None)
+
+
+def remove(run: Path) -> None:
+    """Delete the state of a run that ended."""
+    for suffix in ("", ".new", ".old"):
+        shutil.rmtree(run / f"{STATE}{suffix}", ignore_errors=True)
+
+
+def trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return the trained parameters of the unwrapped model by name."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _leave_weights_out(_models: list[nn.Module], weights: list[Any], _folder: str) -> None:
+    weights.clear()
+
+
+def _leave_models_out(models: list[nn.Module], _folder: str) -> None:
+    models.clear()
