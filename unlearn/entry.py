@@ -19,6 +19,8 @@ from unlearn.errors import UserError, nearest
 
 CONFIG = PROJECT / "config"
 SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
+CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
+"""Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
 QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra.sweep.dir=.", "hydra.sweep.subdir=.")
 NO_LOG_FILES = ("hydra/job_logging=none", "hydra/hydra_logging=none")
 
@@ -47,7 +49,8 @@ def load(config_name: str, overrides: list[str], schema: type) -> Any:
 def launch(config_name: str, schema: type, main: Callable[[Any], object]) -> None:
     """Run an entry script: answer `--help`, turn mistakes into one sentence, hand the validated config to `main`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.ERROR)
     register_schemas()
     sys.argv[1:] = [_lower_method(argument) for argument in sys.argv[1:]]
     if {"--help", "-h"} & set(sys.argv[1:]):
