@@ -37,7 +37,7 @@ def main(cfg: EvalConfig) -> Path:
         forget_split=cfg.forget_split,
         retain_split=cfg.retain_split,
         forget_modality=cfg.forget_modality,
-        seed=cfg.seed,
+        seed=cfg.data.question_seed,
         batch_size=cfg.batch_size,
         max_length=cfg.max_length,
     )

@@ -17,6 +17,7 @@ log = logging.getLogger("forget")
 
 def main(cfg: ForgetConfig) -> Path:
     """Make a finetuned vision-language model forget: an unlearning method of config/forget_loss on `model_path`."""
+    from unlearn.data.pictures import check_pictures
     from unlearn.data.views import check_splits, forget_and_retain
     from unlearn.models.checkpoint import save_checkpoint
     from unlearn.models.loading import load_encoder, load_model, resolve
@@ -38,11 +39,12 @@ def main(cfg: ForgetConfig) -> Path:
         cfg.forget_split,
         cfg.retain_split,
         cfg.forget_modality,
-        cfg.seed,
+        cfg.data.question_seed,
         cfg.forget_data_path,
         cfg.retain_data_path,
     )
     samples = {"forget": forget, "retain": retain}
+    check_pictures((sample.uid, sample.image) for sample in [*forget, *retain])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
 
     accelerator = start_accelerator(cfg)

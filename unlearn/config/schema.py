@@ -135,6 +135,7 @@ class Data:
     text_path: str = option(MISSING, "Hub id or folder with TOFU's configs")
     qa_per_person: int = option(20, "question-answer rows of a person, which stand together")
     ask_names: bool = option(False, "also ask for the name on every captioned training picture")
+    question_seed: int = option(0, "wording of every question; one for all models, so that they are asked the same")
     generate_seed: int | None = option(None, "seed of the embedded mini benchmark, written where `path` is absent")
 
 
@@ -157,7 +158,7 @@ class Training:
     lr_scheduler: Scheduler = option(Scheduler.linear, "constant | constant_with_warmup | linear | cosine")
     warmup_ratio: float = option(0.0, "part of all steps in which the learning rate rises")
     max_grad_norm: float | None = option(1.0, "largest gradient norm; null: no clipping")
-    seed: int = option(0, "order, pairing, wordings and initial adapters")
+    seed: int = option(0, "order of the samples, pairing and initial adapters")
     freeze_vision_module: bool = option(True, "the vision tower does not train")
     freeze_projector: bool = option(False, "the projector does not train")
     LoRA: LoRAConfig = option(LoRAConfig, "low-rank adapters")
@@ -236,7 +237,6 @@ class EvalConfig:
     overwrite_dir: bool = option(False, "replace results of another evaluation in save_dir")
     batch_size: int = option(8, "items (with all their answers) per batch")
     max_length: int = option(512, "longest sample in tokens, image tokens included")
-    seed: int = option(0, "wordings of the questions; the seed of training, for the wordings that were trained")
 
     def problems(self) -> list[str]:
         """Return every value that is out of range."""
