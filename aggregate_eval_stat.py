@@ -1,22 +1,15 @@
 """One row of results: how far a model forgot, and what it kept, against gold (finetuned without what is forgotten).
 
     python aggregate_eval_stat.py
-    python aggregate_eval_stat.py retain_result=runs/mini/gold/eval_results/eval_log_aggregated.json \\
-        ckpt_result=runs/mini/npo/eval_results/eval_log_aggregated.json method_name=npo save_file=runs/mini/npo.csv
+    python aggregate_eval_stat.py ckpt_result=runs/mini_llava/grad_ascent/eval_results/eval_log_aggregated.json \\
+        method_name=grad_ascent save_file=runs/mini_llava/grad_ascent.csv
 
 Reads the evaluation logs of multimodal models and of TOFU, those of TOFU's own code included.
 """
 
 import sys
-from dataclasses import fields
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from unlearn.config.loading import PROJECT, first_line, to_object
-from unlearn.errors import UserError
+from unlearn.entry import launch
 from unlearn.metrics.aggregate import AggregateConfig, aggregate
 from unlearn.metrics.table import rows_to_markdown, save_rows, transposed
 
@@ -29,21 +22,5 @@ def main(cfg: AggregateConfig) -> dict:
     return dict(row)
 
 
-def launch() -> None:
-    """Compose the config with the command line's overrides and run `main`; mistakes are one sentence and status 2."""
-    ConfigStore.instance().store(name="aggregate_eval_stat_schema", node=AggregateConfig)
-    try:
-        with initialize_config_dir(str(PROJECT / "config"), version_base="1.3"):
-            config = compose("aggregate_eval_stat", overrides=sys.argv[1:])
-        main(to_object(config, AggregateConfig))
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        keys = ", ".join(key.name for key in fields(AggregateConfig))
-        message = (
-            error if isinstance(error, UserError) else f"{first_line(error.__cause__ or error)}; keys are: {keys}."
-        )
-        sys.stderr.write(f"error: {message}\n")
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    launch()
+    launch("aggregate_eval_stat", AggregateConfig, main)

@@ -4,74 +4,92 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from itertools import product
+from pathlib import PurePosixPath
+from tempfile import gettempdir
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra import main as hydra_main
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.config.loading import PROJECT, first_line, to_object
-from unlearn.config.schema import Data, EvalConfig, FinetuneConfig, ForgetConfig, ModelFamily
-from unlearn.errors import UserError, nearest
+from unlearn.config.schema import Data, ModelFamily
+from unlearn.errors import UserError, nearest, unknown
 
 CONFIG = PROJECT / "config"
-SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
-CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
-"""Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
-QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra.sweep.dir=.", "hydra.sweep.subdir=.")
+GROUPS = {
+    "preset": "data",
+    "model_family": "model_family",
+    "data": "data",
+    "forget_loss": "forget_loss",
+    "task": "tasks",
+}
+"""Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
+HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
+GROUPS = {
+    "preset": "data",
+    "model_family": "model_family",
+    "data": "data",
+    "forget_loss": "forget_loss",
+    "task": "tasks",
+}
+"""Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
+HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
+QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", f"hydra.sweep.dir={gettempdir()}/hydra", "hydra.sweep.subdir=.")
+"""Runs have folders of their own (`save_dir`); Hydra's one file of a sweep goes where nobody looks for results."""
 NO_LOG_FILES = ("hydra/job_logging=none", "hydra/hydra_logging=none")
 
 
-def register_schemas() -> None:
-    """Enter every dataclass into Hydra's ConfigStore as `<name>_schema`."""
-    from unlearn.evaluation.tasks import Task
-    from unlearn.methods.base import load_all
-
+def register_schemas(config_name: str, schema: type) -> None:
+    """Enter the dataclasses that a script's YAML files name into Hydra's ConfigStore as `<name>_schema`."""
+    keys = {key.name for key in fields(schema)}
     store = ConfigStore.instance()
-    for name, schema in SCHEMAS.items():
-        store.store(name=f"{name}_schema", node=schema)
-    store.store(group="model_family", name="model_family_schema", node=ModelFamily)
-    store.store(group="data", name="data_schema", node=Data)
-    store.store(group="task", name="task_schema", node=Task)
-    for name, method in load_all().items():
-        store.store(group="forget_loss", name=f"{name}_schema", node=method)
+    store.store(name=f"{PurePosixPath(config_name).name}_schema", node=schema)
+    for group, section in (("model_family", ModelFamily), ("data", Data)):
+        store.store(group=group, name=f"{group}_schema", node=section)
+    # The methods import torch, which aggregate_eval_stat.py must not: they come with the scripts that take one.
+    if "forget_loss" in keys:
+        from unlearn.methods.base import load_all
+
+        for name, method in load_all().items():
+            store.store(group="forget_loss", name=f"{name}_schema", node=method)
 
 
 def load(config_name: str, overrides: list[str], schema: type) -> Any:
     """Compose config/<config_name>.yaml with command-line overrides and return the validated object."""
-    register_schemas()
-    return to_object(_compose(config_name, overrides), schema)
+    register_schemas(config_name, schema)
+    return to_object(_compose(config_name, [_lower_method(o) for o in overrides], schema), schema)
 
 
 def launch(config_name: str, schema: type, main: Callable[[Any], object]) -> None:
     """Run an entry script: answer `--help`, turn mistakes into one sentence, hand the validated config to `main`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for library in CHATTY:
-        logging.getLogger(library).setLevel(logging.ERROR)
-    register_schemas()
-    sys.argv[1:] = [_lower_method(argument) for argument in sys.argv[1:]]
-    if {"--help", "-h"} & set(sys.argv[1:]):
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    register_schemas(config_name, schema)
+    if HELP & set(sys.argv[1:]):
         sys.stdout.write(help_text(config_name, schema, main.__doc__ or ""))
         return
     try:
-        _check_arguments(config_name, sys.argv[1:])
-        sys.argv += [*QUIET, *NO_LOG_FILES]
-        hydra_main(version_base="1.3", config_path=str(CONFIG), config_name=config_name)(
-            lambda config: _run(config, schema, main)
-        )()
+        for config in _configs(config_name, sys.argv[1:], schema):
+            main(config)
     except UserError as error:
         sys.exit(_say(error))
 
 
-def _run(config: DictConfig, schema: type, main: Callable[[Any], object]) -> None:
-    try:
-        main(to_object(config, schema))
-    except UserError as error:
-        # Hydra adds a traceback of its own to a job's exceptions; leaving with a status is none.
-        sys.exit(_say(error))
+def _configs(config_name: str, arguments: list[str], schema: type) -> list[Any]:
+    """Return the validated config of every job: one, or with `-m` all of a sweep, so that none begins if one is wrong.
+
+    Hydra's own main is not used: its messages do not say what is allowed, and a sweep leaves a file where it is run.
+    """
+    options = {argument for argument in arguments if argument.startswith("-")}
+    for stranger in sorted(options - SWEEP):
+        raise unknown("option", stranger, [*HELP, *SWEEP])
+    overrides = [argument for argument in arguments if argument not in options]
+    return [load(config_name, job, schema) for job in (_jobs(overrides) if options else [overrides])]
 
 
 def _say(error: UserError) -> int:
@@ -85,23 +103,32 @@ def _lower_method(argument: str) -> str:
     return f"{key}={value.lower()}" if equals and key == "forget_loss" else argument
 
 
-def _check_arguments(config_name: str, arguments: list[str]) -> None:
-    """Compose once before Hydra's own main, whose messages do not say what is allowed. Sweeps are checked per job."""
-    if not any(a in ("-m", "--multirun") for a in arguments):
-        _compose(config_name, [a for a in arguments if not a.startswith("-")])
+def _jobs(overrides: list[str]) -> list[list[str]]:
+    """Return the overrides of each job of a sweep (`-m key=a,b`), in Hydra's order."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise UserError(first_line(error)) from error
+    choices = [
+        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+        if o.is_sweep_override()
+        else [o.input_line]
+        for o in parsed
+    ]
+    return [list(job) for job in product(*choices)]
 
 
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+def _compose(config_name: str, overrides: list[str], schema: type) -> DictConfig:
     try:
         with initialize_config_dir(str(CONFIG), version_base="1.3"):
             config = compose(config_name, overrides=overrides)
             OmegaConf.resolve(config)
             return config
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_in_words(error, overrides)) from error
+        raise UserError(_in_words(error, overrides, schema)) from error
 
 
-def _in_words(error: Exception, overrides: list[str]) -> str:
+def _in_words(error: Exception, overrides: list[str], schema: type) -> str:
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         folder = CONFIG / key
@@ -109,24 +136,27 @@ def _in_words(error: Exception, overrides: list[str]) -> str:
             options = sorted(path.stem for path in folder.glob("*.yaml"))
             return f'Unknown {key} "{value}"; allowed are: {", ".join(options)}.{nearest(value, options)}'
         if f"Could not override '{key}'" in str(error):
-            return f'Unknown key "{key}" in "{override}".{_nearest_key(key)} --help lists all keys.'
+            return f'Unknown key "{key}" in "{override}".{_nearest_key(key, schema)} --help lists all keys.'
     message = first_line(error.__cause__ or error)
     return message if message.endswith(".") else f"{message}; --help lists all keys and their values."
 
 
-def _nearest_key(key: str) -> str:
-    known = [f.name for schema in SCHEMAS.values() for f in fields(schema)]
-    known += [f"{f.name}.{g.name}" for f in fields(ForgetConfig) if is_dataclass(f.type) for g in fields(f.type)]
-    return nearest(key, sorted(set(known)))
+def _nearest_key(key: str, schema: type) -> str:
+    known = [f.name for f in fields(schema)]
+    known += [f"{f.name}.{g.name}" for f in fields(schema) if is_dataclass(f.type) for g in fields(f.type)]
+    return nearest(key, sorted(known))
 
 
 def help_text(config_name: str, schema: type, about: str) -> str:
     """Return the text of `--help`: what the script does, every key with its value and meaning, the groups."""
-    config = _compose(config_name, [])
+    config = _compose(config_name, [], schema)
     lines = [about.strip(), "", f"Keys (config/{config_name}.yaml; change one with key=value):"]
     lines += _key_lines(config, schema, "")
-    lines += ["", "Groups (choose a file with group=name):"]
-    for folder in ("preset", "model_family", "data", "forget_loss", "task"):
+    keys = {key.name for key in fields(schema)}
+    groups = [folder for folder, key in GROUPS.items() if key in keys]
+    if groups:
+        lines += ["", "Groups (choose a file with group=name; tasks with tasks=[name, ...]):"]
+    for folder in groups:
         names = sorted(p.stem for p in (CONFIG / folder).glob("*.yaml"))
         lines.append(f"  {folder}: {', '.join(names)}")
     return "\n".join(lines) + "\n"

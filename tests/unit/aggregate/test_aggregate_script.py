@@ -44,7 +44,7 @@ def test_the_script_from_a_foreign_folder_without_torch(tmp_path, pair, tasks, l
         rows = list(csv.DictReader(file))
     assert len(rows) == 1
     assert {"Model Utility", "Forget Quality", f"KS Test PVal {label}", f"ROUGE {label}"} < set(rows[0])
-    assert (rows[0]["Method"], rows[0]["Submitted By"]) == ("mine", "who")
+    assert (rows[0]["Method"], rows[0]["Submitted By"]) == ("mine", "anonymous")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gold", "model", "new"]
     as_json = run_script(tmp_path, *paths, "save_file=row.json", "method_name=mine")
     assert as_json.returncode == 0, as_json.stderr
