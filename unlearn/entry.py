@@ -29,7 +29,9 @@ GROUPS = {
     "task": "tasks",
 }
 """Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
-HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
+HELP, CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
+"""Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
+SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
 GROUPS = {
     "preset": "data",
     "model_family": "model_family",
@@ -68,7 +70,8 @@ def load(config_name: str, overrides: list[str], schema: type) -> Any:
 def launch(config_name: str, schema: type, main: Callable[[Any], object]) -> None:
     """Run an entry script: answer `--help`, turn mistakes into one sentence, hand the validated config to `main`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.ERROR)
     register_schemas(config_name, schema)
     if HELP & set(sys.argv[1:]):
         sys.stdout.write(help_text(config_name, schema, main.__doc__ or ""))
