@@ -1,0 +1,114 @@
+"""A small data set in CLEAR's shape, and the entry scripts' own main(cfg) on it with the tiny models."""
+
+import importlib.util
+import io
+import random
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PEOPLE = ("Ada", "Bo", "Cy", "Di", "Ed")
+"""Ada is to be forgotten. Two pictures and one question each; captions of several lengths."""
+
+
+def noise_png(seed):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.frombytes("RGB", (16, 16), random.Random(seed).randbytes(16 * 16 * 3)).save(file, "PNG")
+    return file.getvalue()
+
+
+def caption_rows(people):
+    return [
+        {
+            "image": {"bytes": noise_png(10 * PEOPLE.index(name) + i), "path": None},
+            "caption": f"{name} {verb}.",
+            "name": name,
+        }
+        for name in people
+        for i, verb in enumerate(("waves", "reads a book"))
+    ]
+
+
+def mixed_rows(people):
+    pictures = [
+        {"image": row["image"], "caption": row["caption"], "question": None, "answer": None}
+        for row in caption_rows(people)
+    ]
+    asked = [{"question": f"Where is {name}?", "answer": f"In {name}town."} for name in people]
+    return pictures + [{"image": None, "caption": None, **row} for row in asked]
+
+
+def clear_configs():
+    splits = {"full": PEOPLE, "forget10": PEOPLE[:1], "retain90": PEOPLE[1:]}
+    plain = {name: caption_rows(people) for name, people in splits.items()}
+    return plain | {f"{name}+tofu": mixed_rows(people) for name, people in splits.items()}
+
+
+def write_people(folder, configs=None):
+    """Write one save_to_disk folder per config."""
+    from datasets import Dataset, Features, Image, Value
+
+    for name, rows in (configs or clear_configs()).items():
+        columns = rows[0] if rows else {"image": None, "caption": None, "name": None}
+        kinds = {key: Image() if key == "image" else Value("string") for key in columns}
+        Dataset.from_list(rows, features=Features(kinds)).save_to_disk(folder / name)
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory):
+    """Folder of the data set (read only)."""
+    folder = tmp_path_factory.mktemp("data") / "people"
+    write_people(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_data():
+    """The function that writes a data set, and the rows that it writes by default."""
+    return write_people, clear_configs
+
+
+def script_main(name):
+    spec = importlib.util.spec_from_file_location(f"script_{name}", PROJECT / "mm" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tiny_overrides(data, models, family):
+    """Overrides that point a script to the tiny data set and a tiny model."""
+    config = {"llava": "mini_llava", "qwen2_vl": "mini_qwen2_vl"}[family]
+    return [
+        f"model_family={config}",
+        f"model_family.hub_id={models[family].hub_id}",
+        "model_path=null",
+        f"data.path={data}",
+        f"data.text_path={data}",
+        "data.generate_seed=null",
+        "data.qa_per_person=1",
+        "data.ask_names=false",
+    ]
+
+
+@pytest.fixture
+def overrides(people, tiny_families):
+    """Overrides for a family: the tiny data set and model."""
+    return lambda family="llava", data=people: tiny_overrides(data, tiny_families, family)
+
+
+@pytest.fixture
+def script(overrides, people):
+    """Run mm/<name>.py's main on a validated config of overrides; return the folder that it returns."""
+    from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+    from unlearn.entry import load
+
+    schemas = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
+
+    def run(name, *given, family="llava", data=people):
+        cfg = load(f"mm/{name}", [*overrides(family, data), *given], schemas[name])
+        return script_main(name).main(cfg)
+
+    return run
