@@ -29,9 +29,9 @@ GROUPS = {
     "task": "tasks",
 }
 """Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
-HELP, CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
+HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
+CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
 """Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
-SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
 GROUPS = {
     "preset": "data",
     "model_family": "model_family",
