@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from itertools import product
 from pathlib import PurePosixPath
-from tempfile import gettempdir
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -32,18 +31,6 @@ GROUPS = {
 HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
 CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
 """Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
-GROUPS = {
-    "preset": "data",
-    "model_family": "model_family",
-    "data": "data",
-    "forget_loss": "forget_loss",
-    "task": "tasks",
-}
-"""Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
-HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
-QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", f"hydra.sweep.dir={gettempdir()}/hydra", "hydra.sweep.subdir=.")
-"""Runs have folders of their own (`save_dir`); Hydra's one file of a sweep goes where nobody looks for results."""
-NO_LOG_FILES = ("hydra/job_logging=none", "hydra/hydra_logging=none")
 
 
 def register_schemas(config_name: str, schema: type) -> None:
