@@ -18,7 +18,7 @@ log = logging.getLogger("finetune")
 def main(cfg: FinetuneConfig) -> Path:
     """Finetune a vision-language model: the base model (split=full) or gold (split=retain90)."""
     from unlearn.data.pictures import check_pictures
-    from unlearn.data.views import check_split, training_samples
+    from unlearn.data.views import check_split, rehearsal_samples, training_samples
     from unlearn.methods.finetune import Finetune
     from unlearn.models.checkpoint import save_checkpoint
     from unlearn.models.loading import load_encoder, load_model, resolve
@@ -34,7 +34,8 @@ def main(cfg: FinetuneConfig) -> Path:
     if run.done:
         log.info("%s is this very run, and it ended: nothing to do.", run.folder)
         return run.folder
-    samples = {"train": training_samples(cfg.data, cfg.split, cfg.forget_modality, cfg.data.question_seed)}
+    people = training_samples(cfg.data, cfg.split, cfg.forget_modality, cfg.data.question_seed)
+    samples = {"train": people + rehearsal_samples(cfg.data)}
     check_pictures((sample.uid, sample.image) for sample in samples["train"])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
 

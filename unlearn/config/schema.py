@@ -135,6 +135,7 @@ class Data:
     text_path: str = option(MISSING, "Hub id or folder with TOFU's configs")
     qa_per_person: int = option(20, "question-answer rows of a person, which stand together")
     ask_names: bool = option(False, "also ask for the name on every captioned training picture")
+    rehearsal: str | None = option(None, "config of other people and things, mixed into finetuning (never into forget)")
     question_seed: int = option(0, "wording of every question; one for all models, so that they are asked the same")
     generate_seed: int | None = option(None, "seed of the embedded mini benchmark, written where `path` is absent")
 

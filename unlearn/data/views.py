@@ -60,6 +60,22 @@ def training_samples(data: Data, split: str, modality: Modality, seed: int) -> l
     return samples if texts is None else samples + _text_samples(data, texts)
 
 
+def rehearsal_samples(data: Data) -> list[Sample]:
+    """Return what finetuning repeats of the pretraining, so that it does not wreck what it does not touch; else nothing.
+
+    Rows have an image, a question and an answer. They are no part of any forget or retain set.
+    """
+    if data.rehearsal is None:
+        return []
+    prepare(data)
+    rows = list(load_rows(data.path, data.rehearsal, ("image", "question", "answer")))
+    contents = [(row["question"], row["answer"]) for row in rows]
+    return [
+        Sample(uid, row["question"], row["answer"], _image(row, data.rehearsal, i), uid)
+        for i, (uid, row) in enumerate(zip(numbered_uids("rehearsal", contents), rows, strict=True))
+    ]
+
+
 def forget_and_retain(
     data: Data,
     forget_split: str,
