@@ -61,7 +61,7 @@ def training_samples(data: Data, split: str, modality: Modality, seed: int) -> l
 
 
 def rehearsal_samples(data: Data) -> list[Sample]:
-    """Return what finetuning repeats of the pretraining, so that it does not wreck what it does not touch; else nothing.
+    """Return what finetuning repeats of the pretraining, so that it does not wreck the rest; nothing without the key.
 
     Rows have an image, a question and an answer. They are no part of any forget or retain set.
     """
