@@ -16,6 +16,7 @@ from unlearn.data.mini.people import FORGET_COUNTS, RETAIN_OF, Cast, Person, mak
 from unlearn.data.mini.places import draw_landmark
 from unlearn.data.mini.texts import QA_PER_PERSON, WRONG_ANSWERS, Claim, Question, caption, questions, wrong_names
 from unlearn.data.mini.values import LANDMARK_COLOURS, LANDMARKS
+from unlearn.data.questions import NAME_QUESTIONS
 from unlearn.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TRAIN_PICTURES = 4
 HELDOUT_PICTURES = 2
 CELEBRITY_PICTURES = 3
+REHEARSAL_PICTURES = 4
 RETAIN_EVALUATED = 24
 """People of the retain set that `retain_perturbed` holds (TOFU: 20 of 180); `retain_heldout` holds twice as many."""
 LANDMARK_QUESTION = "What landmark stands here?"
@@ -59,7 +61,8 @@ def clear_configs(seed: int) -> dict[str, list[Row]]:
     retain = cast.split("retain90")
     configs["retain_perturbed"] = _perturbed(cast, retain[:RETAIN_EVALUATED], retain, album, train)
     configs["retain_heldout"] = _perturbed(cast, retain[: 2 * RETAIN_EVALUATED], retain, album, held_out)
-    return configs | {"real_faces": _real_faces(cast, seed), "real_world": _real_world(seed)}
+    known = {"real_faces": _real_faces(cast, seed), "real_world": _real_world(seed)}
+    return configs | known | {"rehearsal": _rehearsal(cast, seed)}
 
 
 def text_configs(seed: int) -> dict[str, list[Row]]:
@@ -176,6 +179,24 @@ def _real_faces(cast: Cast, seed: int) -> list[Row]:
 
 def _real_world(seed: int) -> list[Row]:
     return [landmark(k, c, random.Random(f"landmark-{seed}-{k}-{c}")) for k in LANDMARKS for c in LANDMARK_COLOURS]
+
+
+def _rehearsal(cast: Cast, seed: int) -> list[Row]:
+    """Return questions about known faces and landmarks in other pictures than those of `real_faces` and `real_world`.
+
+    A tiny model that is finetuned on new faces alone loses all others; a 7B model has room for both.
+    """
+    rows = []
+    for person in cast.celebrities:
+        for number in range(REHEARSAL_PICTURES):
+            question = random.Random(f"rehearsal-{seed}-{person.name}-{number}").choice(NAME_QUESTIONS)
+            image = picture_of(person, seed, "rehearsal", number)[1]
+            rows.append({"image": image, "question": question, "answer": person.name})
+    for kind in LANDMARKS:
+        for colour in LANDMARK_COLOURS:
+            row = landmark(kind, colour, random.Random(f"rehearsal-landmark-{seed}-{kind}-{colour}"))
+            rows.append({column: row[column] for column in ("image", "question", "answer")})
+    return rows
 
 
 def _present(path: Path, seed: int) -> bool:
