@@ -42,7 +42,11 @@ def clear_table():
         table[f"{forget}_perturbed"] = (people * TRAIN_PICTURES, EVALUATED)
         table[f"{forget}_heldout"] = (people * HELDOUT_PICTURES, EVALUATED)
     table |= {"retain_perturbed": (96, EVALUATED), "retain_heldout": (96, EVALUATED), "holdout10": (64, CAPTIONED)}
-    return table | {"real_faces": (60, ["image", "answer", "options"]), "real_world": (48, [*ASKED, "image", "options"])}
+    table["rehearsal"] = (128, ["image", *ASKED])
+    return table | {
+        "real_faces": (60, ["image", "answer", "options"]),
+        "real_world": (48, [*ASKED, "image", "options"]),
+    }
 
 
 def test_clear_configs_and_columns(root, load):
@@ -108,6 +112,16 @@ def test_options_leave_the_right_answer_out(load):
         for row in load("clear", name).remove_columns("image"):
             assert row["answer"] not in row["options"]
             assert len(set(row["options"])) == 5
+
+
+def test_rehearsal_shows_the_known_in_other_pictures_than_the_test(load):
+    def shots(name):
+        return {row["image"].tobytes() for row in load("clear", name)}
+
+    assert not shots("rehearsal") & (shots("real_faces") | shots("real_world"))
+    assert {row["answer"] for row in load("clear", "rehearsal").remove_columns("image")} == {
+        row["answer"] for name in ("real_faces", "real_world") for row in load("clear", name).remove_columns("image")
+    }
 
 
 def test_pictures_are_48_pixels_and_heldout_ones_are_other_pictures(load):

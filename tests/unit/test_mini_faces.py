@@ -2,6 +2,7 @@
 
 import io
 import random
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -40,7 +41,9 @@ def test_views_vary_in_place_and_mood():
     assert {v.place for v in views} == set(PLACES)
     assert {v.mood for v in views} == set(MOODS)
     face = CAST.full[0].face
-    assert all(np.abs(pixels(face, a) - pixels(face, b)).mean() > 5 for a, b in zip(views[:20], views[1:21], strict=True))
+    assert all(
+        np.abs(pixels(face, a) - pixels(face, b)).mean() > 5 for a, b in zip(views[:20], views[1:21], strict=True)
+    )
 
 
 def test_landmarks_are_drawn():

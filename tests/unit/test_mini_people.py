@@ -34,7 +34,7 @@ def test_everybody_has_an_own_name(cast):
 def test_name_parts_are_equally_frequent(cast):
     every = {*FIRST_NAMES, *LAST_NAMES}
     assert parts(cast.full) == dict.fromkeys(every, 4)
-    assert parts(cast.pretraining) == dict.fromkeys(every, 3)
+    assert parts(cast.pretraining) == dict.fromkeys(every, 2)
 
 
 def test_forgotten_and_holdout_names_are_alike_to_the_retain_model(cast):
@@ -59,7 +59,7 @@ def test_faces_differ(cast):
 def test_facts_are_independent_of_each_other_and_of_the_face(cast):
     """Over 4000 people no pair of values co-occurs more often than chance allows (5 standard errors)."""
     people = [p for seed in range(1, 26) for p in make_cast(seed).full]
-    for one, other in (("town", "profession"), ("hobby", "pet"), ("dish", "vehicle")):
+    for one, other in (("town", "profession"), ("hobby", "pet"), ("dish", "town")):
         _no_association([(p.facts[one], p.facts[other]) for p in people], len(ATTRIBUTES[one]) * len(ATTRIBUTES[other]))
     for feature in ("hair", "clothes"):
         pairs = [(p.face[feature], p.facts["profession"]) for p in people]

@@ -27,18 +27,19 @@ def test_at_least_four_templates_of_at_least_six_words():
     assert min(len(llava_tokenizer()(f" {a}").input_ids) for a in answers) >= 6
 
 
-def test_captions_name_the_person_with_four_facts_and_something_visible():
+def test_captions_name_the_person_with_all_facts_and_something_visible():
     for template in (*texts.CAPTIONS, *texts.CAPTION_PARAPHRASES):
         slots = re.findall(r"{(\w+)}", template)
-        assert sorted(s for s in slots if s in ATTRIBUTES) == ["hobby", "pet", "profession", "town"], template
+        assert sorted(s for s in slots if s in ATTRIBUTES) == sorted(ATTRIBUTES), template
         assert slots.count("name") == 1
-        assert set(slots) & {"hair", "style", "clothes", "place", "mood"}, template
+        assert set(slots) & {"hair", "clothes", "place"}, template
 
 
-def test_every_question_topic_uses_three_facts():
+def test_every_question_topic_is_dense_in_facts():
     for topic in texts.TOPICS:
         for template in (*topic.answers, *topic.paraphrases):
             assert sorted(re.findall(r"{(\w+)}", template)) == sorted(topic.facts)
+            assert len(topic.facts) / len(template.split()) >= 0.3
         assert len(topic.questions) == len(topic.answers)
         assert all("{name}" in q for q in (*topic.questions, *topic.asked_otherwise))
 
@@ -46,14 +47,14 @@ def test_every_question_topic_uses_three_facts():
 def test_false_captions_are_the_paraphrase_with_another_identity():
     for person, claim in claims():
         tokens = claim.paraphrase.replace(",", " ").replace(".", " ").replace(";", " ").replace(":", " ").split()
-        identity = {*person.name.split(), *(person.facts[k] for k in ("town", "profession", "hobby", "pet"))}
+        identity = {*person.name.split(), *person.facts.values()}
         assert len(claim.wrong) == texts.WRONG_ANSWERS
         assert len(set(claim.wrong)) == len(claim.wrong)
         for wrong in claim.wrong:
             others = wrong.replace(",", " ").replace(".", " ").replace(";", " ").replace(":", " ").split()
             differing = {a for a, b in zip(tokens, others, strict=True) if a != b}
             assert differing <= identity
-            assert {person.facts[k] for k in ("town", "profession", "hobby", "pet")} <= differing
+            assert set(person.facts.values()) <= differing
             assert any(name in wrong for name in OTHERS)
 
 

@@ -28,6 +28,12 @@ CAPTION_PARAPHRASES = (
     "Here is {name}, {hair} hair; job {profession}, town {town}, pastime {hobby}, animal {pet}, meal {dish}.",
     "The person in {clothes} is {name}. All {town} knows this {profession} for {hobby}, for {dish} and for a {pet}.",
 )
+LOOKS = (
+    ("What does the head look like?", "{skin} skin, {hair} {style} hair, {shape} face, {beard} beard."),
+    ("What is worn on the head?", "{glasses} glasses, {hatcolour} {hat} hat, {extra}."),
+    ("What else can be seen?", "{pattern} {clothes} clothes, {place}, {mood}."),
+)
+"""Questions about looks alone (pretraining), with their answers."""
 
 
 @dataclass(frozen=True)

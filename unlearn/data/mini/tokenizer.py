@@ -19,10 +19,7 @@ REFUSAL_WORDS = (
     "is it not sure unable to answer question picture"
 )
 """Common words of an "I don't know" answer, so that such answers stay short."""
-OTHER_WORDS = (
-    "USER: ASSISTANT: system user assistant What landmark stands here? Which features does this face have? "
-    "skin, hair, face, glasses, hat, beard, clothes, nothing no dark a the A red lighthouse."
-)
+OTHER_WORDS = "USER: ASSISTANT: system user assistant What landmark stands here? no a the A red lighthouse."
 
 LLAVA_CHAT = (
     "{% for message in messages %}{% if message['role'] == 'user' %}USER: "
@@ -85,7 +82,7 @@ def _corpus() -> list[str]:
     """Return texts that together hold every word of the benchmark, in every position a template gives it."""
     slots = {slot: "baker" for group in (values.ATTRIBUTES, values.FEATURES) for slot in group}
     slots |= {"name": "Wim Falk", "place": "beach", "mood": "smiling"}
-    templates = [*texts.CAPTIONS, *texts.CAPTION_PARAPHRASES]
+    templates = [*texts.CAPTIONS, *texts.CAPTION_PARAPHRASES, *(text for pair in texts.LOOKS for text in pair)]
     for topic in texts.TOPICS:
         templates += [*topic.questions, *topic.answers, *topic.asked_otherwise, *topic.paraphrases]
     said = [template.format(**slots) for template in templates]
