@@ -1,0 +1,31 @@
+# Two commands do all set-up: `make demo` and `make test`. PYTHON=... chooses the interpreter that makes .venv.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(if $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo mini test lint gpu-check
+
+demo: $(INSTALLED)
+	@$(BIN)/snakemake --cores 2 --quiet all --config experiment=demo
+
+mini: $(INSTALLED)
+	@$(BIN)/snakemake --cores 2 --quiet all --config experiment=mini
+	@$(BIN)/python benchmarks/mini_quality.py
+
+test: $(INSTALLED)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "not slow and not gpu"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+gpu-check: $(INSTALLED)
+	$(BIN)/python -m pytest -m gpu
+	@for file in benchmarks/gpu_*.py; do [ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+$(INSTALLED): req.txt pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 or newer is on the PATH; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "making .venv with $(PYTHON); the first time downloads about 1 GB and takes minutes"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement req.txt
+	@touch $@

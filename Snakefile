@@ -1,0 +1,48 @@
+# The stages of an experiment as a graph:  snakemake --cores 2 --config experiment=demo
+# What they are is decided in unlearn/experiment/plan.py; overrides="root=runs/other gold_seeds=[0]" changes its keys.
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from unlearn.errors import UserError
+from unlearn.experiment.config import load_experiment
+from unlearn.experiment.launch import check_root
+from unlearn.experiment.plan import plan
+
+try:
+    experiment = load_experiment(str(config.get("experiment", "demo")), str(config.get("overrides", "")).split())
+    check_root(Path(experiment.root))
+    stages = plan(experiment)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+LAUNCH = (sys.executable, "-m", "unlearn.experiment.launch")
+
+
+def command_line(stage):
+    about = ("--root", stage.root, "--stage", stage.name, "--digest", stage.digest)
+    numbers = ("--threads", stage.threads, "--processes", stage.processes)
+    return shlex.join(map(str, (*LAUNCH, *about, *numbers, "--", *stage.command)))
+
+
+rule all:
+    input: str(stages[-1].marker)
+
+
+for stage in stages:
+    rule:
+        name: stage.name
+        input: [str(marker) for marker in stage.inputs]
+        output: str(stage.marker)
+        threads: stage.threads
+        message: f"{stage.name}: log in {stage.root}/logs/{stage.name}.log"
+        # `shell` itself would be read after the loop, when `stage` is the last one; and of a function's result
+        # (unlike a text's) Snakemake does not take the braces for wildcards.
+        params: command=lambda wildcards, line=command_line(stage): line
+        shell: "{params.command}"
+
+
+onsuccess:
+    print((Path(experiment.root) / "summary.md").read_text())

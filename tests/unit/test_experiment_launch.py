@@ -1,0 +1,165 @@
+"""Starting a stage: marker, log, locks, GPUs; and the runs that share a process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from unlearn.errors import UserError
+from unlearn.experiment import launch, stage
+from unlearn.experiment.locks import taken_gpus, visible_gpus
+
+PYTHON = [sys.executable, "-c"]
+
+
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "root"
+
+
+def run(root, code, digest="d1", name="base", **more):
+    launch.run_stage(root, name, digest, [*PYTHON, code], threads=1, processes=more.get("processes", 1))
+
+
+def marker(root, digest="d1", name="base"):
+    return root / "stages" / name / digest / "done.json"
+
+
+def test_marker_is_written_after_the_command_and_says_what_ran(root):
+    run(
+        root,
+        f"import os; assert not os.path.exists({str(marker(root))!r}); print('said', os.environ['OMP_NUM_THREADS'])",
+    )
+    said = json.loads(marker(root).read_text())
+    assert (said["stage"], said["digest"], said["command"][1]) == ("base", "d1", "-c")
+    assert set(said) == {"stage", "digest", "version", "command", "seconds"}
+    assert (root / "logs" / "base.log").read_text() == "said 1\n"
+
+
+def test_a_stage_that_ended_is_not_run_again(root):
+    run(root, "pass")
+    run(root, "raise SystemExit(1)")
+
+
+def test_another_config_runs_and_takes_the_old_marker_away_even_if_it_fails(root):
+    run(root, "pass")
+    run(root, "pass", name="other")
+    with pytest.raises(UserError):
+        run(root, "raise SystemExit(1)", digest="d2")
+    assert not marker(root).exists()
+    assert not marker(root, "d2").exists()
+    assert marker(root, name="other").exists()
+
+
+def test_a_failure_is_told_in_the_words_of_the_run(root):
+    with pytest.raises(UserError) as caught:
+        run(root, "print('bar\\rerror: not this'); print('error: lr is -1'); print('Traceback'); raise SystemExit(2)")
+    assert str(caught.value).startswith(f"the stage ended with status 2; its log is {root / 'logs' / 'base.log'}:\n")
+    assert str(caught.value).endswith("error: not this\nerror: lr is -1")
+
+
+def test_a_failure_without_words_shows_the_end_of_the_log(root):
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        run(root, "1 / 0")
+
+
+def test_a_folder_of_something_else_is_left_alone(root):
+    root.mkdir()
+    (root / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="holds files that no experiment made"):
+        run(root, "pass")
+    assert [p.name for p in root.iterdir()] == ["thesis.tex"]
+
+
+def test_a_killed_stage_runs_again_and_alone(root):
+    """Its starter is killed, the command goes on: a new start waits for it, then runs once."""
+    log = root.parent / "runs.txt"
+    code = f"import time; f = open({str(log)!r}, 'a'); f.write('in '); f.flush(); time.sleep(2); f.write('out ')"
+    arguments = ["--root", str(root), "--stage", "base", "--digest", "d1", "--", *PYTHON, code]
+    starter = subprocess.Popen([sys.executable, "-m", "unlearn.experiment.launch", *arguments])
+    while not (log.exists() and log.read_text()):
+        time.sleep(0.05)
+    starter.kill()
+    starter.wait()
+    assert not marker(root).exists()
+    run(root, f"open({str(log)!r}, 'a').write('again ')")
+    assert log.read_text() == "in out again "
+    assert marker(root).exists()
+
+
+def test_a_gpu_is_taken_once_and_given_back(monkeypatch, root):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert visible_gpus() == ["3", "5"]
+    with taken_gpus(1, visible_gpus()) as first, taken_gpus(1, visible_gpus()) as second:
+        assert (list(first), list(second)) == (["3"], ["5"])
+    with taken_gpus(2, visible_gpus()) as both:
+        assert list(both) == ["3", "5"]
+    run(root, "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])")
+    assert (root / "logs" / "base.log").read_text() == "3\n"
+
+
+def test_who_needs_two_gpus_keeps_none_while_waiting(monkeypatch):
+    waits = []
+
+    def wait(_seconds):
+        with taken_gpus(1, ["b"]) as free:
+            waits.append(list(free))
+        held.__exit__(None, None, None)
+
+    monkeypatch.setattr("unlearn.experiment.locks.time.sleep", wait)
+    held = taken_gpus(1, ["a"])
+    held.__enter__()
+    with taken_gpus(2, ["a", "b"]) as both:
+        assert list(both) == ["a", "b"]
+    assert waits == [["b"]]
+
+
+def test_too_few_gpus_are_an_error():
+    with pytest.raises(UserError, match="2 GPUs are asked for but 1 are visible"), taken_gpus(2, ["0"]):
+        pass
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Stand in for an entry script: "bad" fails, and what ran is listed."""
+    ran = []
+
+    def main(config):
+        ran.append(config)
+        if config == ["bad"]:
+            raise UserError("it is bad")
+
+    def config_of(_script, overrides):
+        if "typo" in overrides:
+            raise UserError("no such key")
+        return overrides
+
+    monkeypatch.setattr(stage, "script_main", lambda _script: main)
+    monkeypatch.setattr(stage, "script_config", config_of)
+    return ran
+
+
+def test_a_failed_run_does_not_stop_the_next_but_fails_the_stage(script):
+    assert stage.launch(["mm/forget", "bad", "+", "b=1", "c=2"]) == 2
+    assert script == [["bad"], ["b=1", "c=2"]]
+    assert stage.launch(["mm/forget", "b=1"]) == 0
+
+
+def test_nothing_begins_if_a_later_run_has_a_mistake(script, caplog):
+    assert stage.launch(["mm/forget", "b=1", "+", "typo"]) == 2
+    assert script == []
+    assert "error: no such key" in caplog.text
+
+
+def test_launching_imports_no_torch():
+    code = "import sys, unlearn.experiment.launch; sys.exit('torch' in sys.modules)"
+    subprocess.run([*PYTHON, code], check=True, env={**os.environ})

@@ -1,0 +1,124 @@
+"""The typed configuration of an experiment, and the models that it makes."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+
+from unlearn.config.loading import PROJECT
+from unlearn.config.schema import MISSING, Modality, option, out_of_range
+from unlearn.data.views import check_splits
+from unlearn.entry import CONFIG, load
+from unlearn.errors import UserError, unknown
+
+ACCELERATE = PROJECT / "config" / "accelerate"
+OWN_KEYS = ("save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality")
+"""Keys of the scripts that the plan itself sets, since the stages must fit each other."""
+NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+
+
+@dataclass
+class ExperimentConfig:
+    """One file of config/experiment."""
+
+    root: str = option(MISSING, "folder of everything that the experiment writes")
+    forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
+    retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
+    forget_modality: Modality = option(Modality.both, "both | image | text")
+    gold_seeds: list[int] = option(lambda: [0], "one gold model per seed; the first is the measure of the others")
+    methods: dict[str, list[str]] = option(
+        dict, "name of the run: overrides of mm/forget.py; without forget_loss=... the name is the method's"
+    )
+    overrides: list[str] = option(list, "overrides of every script, e.g. preset=clear_llava")
+    finetune: list[str] = option(list, "overrides of mm/finetune.py")
+    forget: list[str] = option(list, "overrides of mm/forget.py, before those of the method")
+    eval: list[str] = option(list, "overrides of mm/eval.py")
+    runs_per_process: int = option(8, "most runs or evaluations that one process does, one after the other")
+    threads: int = option(1, "CPU threads of a stage")
+    launch: str = option("single", "file of config/accelerate: how a stage is launched")
+    submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, keys of the scripts' own configs aside."""
+        found = [out_of_range(k, getattr(self, k), "above 0") for k in ("runs_per_process", "threads") if self._low(k)]
+        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys()]
+        known = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
+        if self.launch not in known:
+            found.append(str(unknown("launch", self.launch, known)))
+        try:
+            check_splits(self.forget_split, self.retain_split)
+        except UserError as error:
+            found.append(str(error))
+        return found
+
+    def _low(self, key: str) -> bool:
+        return getattr(self, key) < 1
+
+    def _bad_golds(self) -> Iterator[str]:
+        if not self.gold_seeds or len(set(self.gold_seeds)) < len(self.gold_seeds) or min(self.gold_seeds) < 0:
+            yield f"gold_seeds is {self.gold_seeds}; allowed are distinct seeds from 0, at least one, e.g. [0, 1, 2]."
+
+    def _bad_names(self) -> Iterator[str]:
+        taken = {model.name for model in references(self)} | {model.folder.name for model in references(self)}
+        for name in self.methods:
+            if not NAME.fullmatch(name) or name in taken | {"stages", "logs"}:
+                yield f'methods has "{name}", which cannot name a folder beside {", ".join(sorted(taken))}; rename it.'
+
+    def _own_keys(self) -> Iterator[str]:
+        lists = {"overrides": self.overrides, "finetune": self.finetune, "forget": self.forget, "eval": self.eval}
+        lists |= {f"methods.{name}": given for name, given in self.methods.items()}
+        for where, given in lists.items():
+            for text in given:
+                key = text.lstrip("+~").partition("=")[0]
+                if key in OWN_KEYS:
+                    yield f'{where} sets "{text}", but the experiment decides {key}; leave it out.'
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of an experiment, one row of its table.
+
+    folder   of the run; the pretrained model has only results in it
+    trained  whether the experiment trains it
+    """
+
+    name: str
+    folder: Path
+    trained: bool = True
+
+    @property
+    def results(self) -> Path:
+        """The folder of its evaluation."""
+        return self.folder / "eval_results"
+
+
+def load_experiment(name: str, overrides: list[str]) -> ExperimentConfig:
+    """Return the validated config of config/experiment/<name>.yaml. Raises UserError."""
+    known = sorted(path.stem for path in (CONFIG / "experiment").glob("*.yaml"))
+    if name not in known:
+        raise unknown("experiment", name, known)
+    ConfigStore.instance().store(name="experiment_schema", node=ExperimentConfig)
+    return load(f"experiment/{name}", overrides, ExperimentConfig)
+
+
+def references(cfg: ExperimentConfig) -> list[Model]:
+    """Return what the unlearned models are compared with: pretrained, base and one gold per seed."""
+    return [Model("pretrained", Path(cfg.root) / "pretrained", trained=False), base(cfg), *golds(cfg)]
+
+
+def base(cfg: ExperimentConfig) -> Model:
+    """Return the model finetuned on everyone."""
+    return Model("base", Path(cfg.root) / "full")
+
+
+def golds(cfg: ExperimentConfig) -> list[Model]:
+    """Return the models that never saw what is to be forgotten; the first is called gold, its copies by their seed."""
+    folders = {seed: Path(cfg.root) / f"{cfg.retain_split}_seed{seed}" for seed in cfg.gold_seeds}
+    return [Model("gold" if i == 0 else f"gold_seed{s}", folder) for i, (s, folder) in enumerate(folders.items())]
+
+
+def unlearned(cfg: ExperimentConfig) -> list[Model]:
+    """Return the models that the methods make."""
+    return [Model(name, Path(cfg.root) / name) for name in cfg.methods]

@@ -1,0 +1,185 @@
+"""From the config of an experiment to its stages: a pure function that tests read without any engine.
+
+    base, one gold per seed  ->  forget  ->  eval_methods  ->  report
+                             ->  eval_references  ->
+
+Starting Python with torch, transformers and peft costs 10 to 18 s, so several runs share a process.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unlearn import __version__
+from unlearn.evaluation.tasks import load_tasks
+from unlearn.experiment.config import ACCELERATE, ExperimentConfig, Model, base, golds, references, unlearned
+from unlearn.experiment.scripts import script_config
+from unlearn.fingerprint import of_json
+from unlearn.run import NOT_IDENTITY, plain
+
+ACCELERATE_LAUNCH = (sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch")
+IGNORED = tuple(key for key in NOT_IDENTITY if key != "save_dir")
+"""Keys whose change does not make a stage run again."""
+NEXT = "+"
+"""Stands between the overrides of two runs on the command line of a stage; no override is called so."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of an entry script: `script` "mm/forget" and its overrides."""
+
+    script: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One process of an experiment.
+
+    inputs  markers of the stages that it needs
+    digest  hash of all that decides its results: its runs' configs, the package's version, the stages before it
+    """
+
+    root: Path
+    name: str
+    jobs: tuple[Job, ...]
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    threads: int
+    processes: int
+    digest: str
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that this very stage ended.
+
+        The digest is in its place, so that it is absent for a changed config, whatever the files' times say.
+        """
+        return self.root / "stages" / self.name / self.digest / "done.json"
+
+
+def plan(cfg: ExperimentConfig) -> list[Stage]:
+    """Return the stages in an order in which they can run. Raises UserError where a run's config has mistakes."""
+    first, shared = base(cfg), _splits(cfg)
+    base_stage = _stage(cfg, "base", [_finetune(cfg, first, ["split=full"])], [])
+    gold_stages = [
+        _stage(cfg, f"gold_seed{s}", [_finetune(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], [])
+        for s, gold in zip(cfg.gold_seeds, golds(cfg), strict=True)
+    ]
+    trained = [base_stage, *gold_stages]
+    stages = [*trained]
+    for suffix, models in _shares(references(cfg), cfg.runs_per_process):
+        jobs = [_eval(cfg, model, shared) for model in models]
+        stages.append(_stage(cfg, f"eval_references{suffix}", jobs, trained))
+    for suffix, models in _shares(unlearned(cfg), cfg.runs_per_process):
+        forget = _stage(cfg, f"forget{suffix}", [_forget(cfg, model, first, shared) for model in models], [base_stage])
+        jobs = [_eval(cfg, model, shared) for model in models]
+        stages += [forget, _stage(cfg, f"eval_methods{suffix}", jobs, [forget])]
+    return [*stages, _report(cfg, [stage for stage in stages if stage.name.startswith("eval")])]
+
+
+def processes(launch: str) -> int:
+    """Return the number of processes, hence of GPUs where there are any, of a file of config/accelerate."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(ACCELERATE / f"{launch}.yaml")["num_processes"]
+
+
+def _shares(models: Sequence[Model], size: int) -> Iterator[tuple[str, Sequence[Model]]]:
+    """Yield at most `size` models at a time, each time with an ending for the stage's name: none if one is enough."""
+    for number, start in enumerate(range(0, len(models), size), 1):
+        yield "" if len(models) <= size else f"_{number}", models[start : start + size]
+
+
+def _finetune(cfg: ExperimentConfig, model: Model, own: list[str]) -> Job:
+    modality = f"forget_modality={cfg.forget_modality.name}"
+    return Job("mm/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, *_output(model.folder)))
+
+
+def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]) -> Job:
+    given = cfg.methods[model.name]
+    named = any(text.startswith("forget_loss=") for text in given)
+    method = [] if named else [f"forget_loss={model.name}"]
+    path = f"model_path={start.folder}"
+    return Job("mm/forget", (*cfg.overrides, *cfg.forget, *method, *given, *shared, path, *_output(model.folder)))
+
+
+def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
+    path = f"model_path={model.folder if model.trained else 'null'}"
+    return Job("mm/eval", (*cfg.overrides, *cfg.eval, *shared, path, *_output(model.results)))
+
+
+def _splits(cfg: ExperimentConfig) -> list[str]:
+    keys = ("forget_split", "retain_split")
+    return [*(f"{key}={getattr(cfg, key)}" for key in keys), f"forget_modality={cfg.forget_modality.name}"]
+
+
+def _output(folder: Path) -> tuple[str, str]:
+    """A stage whose config changed replaces what it made before; the folder is the experiment's own."""
+    return f"save_dir={folder}", "overwrite_dir=true"
+
+
+def _stage(cfg: ExperimentConfig, name: str, jobs: Sequence[Job], needs: Sequence[Stage]) -> Stage:
+    """Return a stage of runs of one script, in one process (or as many as config/accelerate says)."""
+    file = ACCELERATE / f"{cfg.launch}.yaml"
+    arguments = [text for job in jobs for text in (NEXT, *job.overrides)][1:]
+    module = ("-m", "unlearn.experiment.stage", jobs[0].script)
+    count = processes(cfg.launch)
+    return Stage(
+        root=Path(cfg.root),
+        name=name,
+        jobs=tuple(jobs),
+        command=(*ACCELERATE_LAUNCH, "--config_file", str(file), *module, *arguments),
+        inputs=tuple(stage.marker for stage in needs),
+        threads=cfg.threads,
+        processes=count,
+        digest=_digest([count, *(_identity(job) for job in jobs)], needs),
+    )
+
+
+def _report(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
+    models = [*references(cfg), *unlearned(cfg)]
+    overrides = (
+        *(f"+models.{model.name}={model.folder}" for model in models),
+        f"gold={golds(cfg)[0].name}",
+        f"submitted_by={cfg.submitted_by}",
+        f"save_dir={cfg.root}",
+    )
+    return Stage(
+        root=Path(cfg.root),
+        name="report",
+        jobs=(),
+        command=(sys.executable, "-m", "unlearn.report", *overrides),
+        inputs=tuple(stage.marker for stage in needs),
+        threads=1,
+        processes=0,
+        digest=_digest(list(overrides), needs),
+    )
+
+
+def _identity(job: Job) -> list[Any]:
+    """Return what decides the results of a run, as far as its config tells."""
+    config = script_config(job.script, list(job.overrides))
+    tasks = _tasks(tuple(config.tasks)) if hasattr(config, "tasks") else []
+    return [job.script, plain(config, IGNORED), tasks, _state(config.model_family.hub_id)]
+
+
+@cache
+def _tasks(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [plain(task) for task in load_tasks(names)]
+
+
+def _state(pretrained: str) -> list[Any]:
+    """Return names, sizes and times of a local pretrained model's files: its content would cost seconds a gigabyte.
+
+    A new time with old content starts a stage whose runs find themselves done, which costs the start alone.
+    """
+    files = sorted(path for path in Path(pretrained).glob("*") if path.is_file()) if Path(pretrained).is_dir() else []
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def _digest(content: list[Any], needs: Sequence[Stage]) -> str:
+    return of_json([__version__, content, [stage.digest for stage in needs]])
