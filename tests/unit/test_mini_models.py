@@ -50,7 +50,9 @@ def test_llava_prompt_style(llava):
 def test_llava_reads_a_picture(llava, picture):
     processor = AutoProcessor.from_pretrained(llava)
     model = AutoModelForImageTextToText.from_pretrained(llava)
-    batch = processor(text=[processor.apply_chat_template(ASK, add_generation_prompt=True)], images=[picture], return_tensors="pt")
+    batch = processor(
+        text=[processor.apply_chat_template(ASK, add_generation_prompt=True)], images=[picture], return_tensors="pt"
+    )
     assert batch["pixel_values"].shape == (1, 3, 48, 48)
     assert (batch["input_ids"] == model.config.image_token_id).sum() == 16
     logits = model(**batch).logits

@@ -44,9 +44,11 @@ def test_forgotten_and_holdout_names_are_alike_to_the_retain_model(cast):
     assert {parts(cast.split("retain90"))[part] for part in forget} == {3}
 
 
-def test_pretraining_people_show_every_value(cast):
+def test_values_are_balanced_and_pretraining_people_show_all(cast):
     for kind, values in ATTRIBUTES.items():
         assert {p.facts[kind] for p in cast.pretraining} == set(values)
+        for people in (cast.split("retain90"), cast.split("forget10"), cast.holdout, cast.pretraining):
+            assert set(Counter(p.facts[kind] for p in people).values()) == {len(people) // len(values)}
     for kind, values in FEATURES.items():
         assert {p.face[kind] for p in cast.pretraining} >= set(values)
 

@@ -3,7 +3,8 @@
 Names are built so that a model that never met a person has no reason to prefer the right name. Every first and every
 last name occurs equally often in `full` and among the pretraining people; the 16 people of forget10 have 16 different
 first and 16 different last names; the holdout people use the very same parts in other combinations, so a name of either
-kind is equally (un)familiar to a model that was trained on the retain set.
+kind is equally (un)familiar to a model that was trained on the retain set. Likewise every attribute value occurs
+equally often among the retained, the forgotten, the holdout and the pretraining people.
 """
 
 import random
@@ -64,9 +65,10 @@ def make_cast(seed: int) -> Cast:
     copies = PRETRAINING // len(FIRST_NAMES)
     pretraining_names = _pairs(rng, FIRST_NAMES * copies, LAST_NAMES * copies, taken)
     celebrity_names = _pairs(rng, CELEBRITY_FIRST * 2, CELEBRITY_LAST * 2, taken)
-    groups = [retain_names + forget_names, holdout_names, pretraining_names, celebrity_names]
+    groups = [retain_names, forget_names, holdout_names, pretraining_names, celebrity_names]
     faces = iter(_faces(rng, sum(map(len, groups))))
-    return Cast(*([Person(name, _facts(rng), next(faces)) for name in group] for group in groups))
+    retain, forget, *others = ([Person(*life, next(faces)) for life in _lives(rng, group)] for group in groups)
+    return Cast(retain + forget, *others)
 
 
 def random_face(rng: random.Random) -> dict[str, str]:
@@ -80,8 +82,14 @@ def distance(one: dict[str, str], other: dict[str, str]) -> int:
     return sum(map(ne, one.values(), other.values()))
 
 
-def _facts(rng: random.Random) -> dict[str, str]:
-    return {kind: rng.choice(values) for kind, values in ATTRIBUTES.items()}
+def _lives(rng: random.Random, names: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Give each name a life. Every value occurs equally often in the group, in an order of its own per attribute."""
+    decks = {}
+    for kind, values in ATTRIBUTES.items():
+        deck = list(values) * -(-len(names) // len(values))
+        rng.shuffle(deck)
+        decks[kind] = deck
+    return [(name, {kind: deck[i] for kind, deck in decks.items()}) for i, name in enumerate(names)]
 
 
 def _faces(rng: random.Random, count: int) -> list[dict[str, str]]:

@@ -45,7 +45,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "stew waffles"
     ),
 }
-"""Facts about a life, drawn uniformly and independently of each other, of the name and of the face."""
+"""Facts about a life, uniform and independent of each other, of the name and of the face."""
 
 FEATURES: dict[str, tuple[str, ...]] = {
     "skin": ("pale", "tan", "brown", "dark"),
