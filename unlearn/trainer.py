@@ -124,7 +124,7 @@ class Trainer:
                     terms = self._checked(sums, batches, number)
                 # Accelerate divides by the accumulation and DDP averages over processes: the counts did both already.
                 acc.backward(loss * acc.num_processes * acc.gradient_accumulation_steps)
-        norm = self._clip(number)
+        norm = self._clip(batches, number)
         rate = self.scheduler.get_last_lr()[0]
         self.optimizer.step()
         self.scheduler.step()
@@ -165,22 +165,23 @@ class Trainer:
         terms = dict(zip(sums, total.tolist(), strict=True))
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:
-            uids = {view: [u for views in batches for u in views[view].uids] for view in batches[0]}
-            raise NonFiniteLossError(
-                f"Step {number}: {', '.join(bad)} is not finite; samples of process {self.accelerator.process_index}: "
-                f"{uids}; lower lr, set max_grad_norm, or look at these samples."
-            )
+            raise self._not_finite(number, ", ".join(bad), batches)
         return terms
 
-    def _clip(self, number: int) -> float:
+    def _clip(self, batches: tuple[dict[str, Batch], ...], number: int) -> float:
         """Return the gradient norm before clipping."""
         limit = self.cfg.max_grad_norm
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), math.inf if limit is None else limit)
-        if not math.isfinite(float(norm)):
-            raise NonFiniteLossError(
-                f"Step {number}: the gradient norm is {float(norm)}; lower lr or set max_grad_norm."
-            )
-        return float(norm)
+        norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), math.inf if limit is None else limit))
+        if not math.isfinite(norm):
+            raise self._not_finite(number, "the gradient norm", batches)
+        return norm
+
+    def _not_finite(self, number: int, what: str, batches: tuple[dict[str, Batch], ...]) -> NonFiniteLossError:
+        uids = {view: [u for views in batches for u in views[view].uids] for view in batches[0]}
+        return NonFiniteLossError(
+            f"Step {number}: {what} is not finite; samples of process {self.accelerator.process_index}: {uids}; "
+            f"lower lr, set max_grad_norm, or look at these samples."
+        )
 
     def _record(self, row: dict[str, float]) -> None:
         if self.accelerator.is_main_process:

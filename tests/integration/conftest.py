@@ -78,7 +78,7 @@ def script_main(name):
     return module
 
 
-def tiny_overrides(data, models, family):
+def overrides_of(data, models, family):
     """Overrides that point a script to the tiny data set and a tiny model."""
     config = {"llava": "mini_llava", "qwen2_vl": "mini_qwen2_vl"}[family]
     return [
@@ -90,13 +90,20 @@ def tiny_overrides(data, models, family):
         "data.generate_seed=null",
         "data.qa_per_person=1",
         "data.ask_names=false",
+        "data.rehearsal=null",
     ]
 
 
 @pytest.fixture
 def overrides(people, tiny_families):
     """Overrides for a family: the tiny data set and model."""
-    return lambda family="llava", data=people: tiny_overrides(data, tiny_families, family)
+    return lambda family="llava", data=people: overrides_of(data, tiny_families, family)
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides(tiny_families):
+    """The same for any data set."""
+    return lambda data, family: overrides_of(data, tiny_families, family)
 
 
 @pytest.fixture

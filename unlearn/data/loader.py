@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from unlearn.data.collate import Collator
@@ -46,4 +47,5 @@ class MicroBatches(Dataset):
 
 def loader(batches: MicroBatches, workers: int) -> DataLoader:
     """Return the micro-batches in order."""
-    return DataLoader(batches, batch_size=None, shuffle=False, num_workers=workers, persistent_workers=False)
+    # Its own generator: beginning to iterate draws a number, and the global one must be where the state left it.
+    return DataLoader(batches, None, shuffle=False, num_workers=workers, generator=torch.Generator())
