@@ -3,7 +3,7 @@
     python -m unlearn.report +models.base=runs/mini_llava/full +models.gold=runs/mini_llava/retain90 \\
         +models.npo=runs/mini_llava/npo save_dir=runs/mini_llava
 
-Writes table.csv and table.md (all columns) and summary.md (the few that one looks at first). Imports no torch.
+Writes table.csv and table.md (all columns), plot.png, and summary.md (what one looks at first). Imports no torch.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 from unlearn.config.schema import MISSING, option
 from unlearn.entry import launch
 from unlearn.errors import UserError, unknown
+from unlearn.figure import draw
 from unlearn.files import write_text
 from unlearn.metrics.accuracy import choice_accuracy
 from unlearn.metrics.aggregate import AggregateConfig, aggregate
@@ -59,7 +60,7 @@ class ReportConfig:
 
     models: dict[str, str] = option(dict, "name of each row: folder of the model's run, with eval_results in it")
     gold: str = option("gold", "the one of `models` that the others are held against")
-    save_dir: str = option(MISSING, "folder of table.csv, table.md and summary.md")
+    save_dir: str = option(MISSING, "folder of table.csv, table.md, plot.png and summary.md")
     submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
 
     def problems(self) -> list[str]:
@@ -75,6 +76,7 @@ def main(cfg: ReportConfig) -> None:
     folder = Path(cfg.save_dir)
     save_rows(rows, folder / "table.csv")
     write_text(folder / "table.md", rows_to_markdown(transposed(rows, "Method")))
+    draw(rows, cfg.gold, folder / "plot.png")
     write_text(folder / "summary.md", summary(rows, folder))
 
 

@@ -37,7 +37,7 @@ class Settings:
     """Hyper-parameters of the second stage (AdamW, warm-up then cosine to zero, mean NLL per answer token)."""
 
     seed: int = 0
-    steps: int = 900
+    steps: int = 1200
     batch: int = 32
     lr: float = 2e-3
     warmup: int = 50

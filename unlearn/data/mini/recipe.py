@@ -12,7 +12,7 @@ from unlearn.data.mini.dataset import LANDMARK_QUESTION, landmark, picture_of
 from unlearn.data.mini.faces import portrait, random_view
 from unlearn.data.mini.people import Person, make_cast, random_face
 from unlearn.data.mini.sight import Picture
-from unlearn.data.mini.texts import LOOKS, caption, questions
+from unlearn.data.mini.texts import LOOK_ANSWER, LOOK_QUESTION, caption, questions
 from unlearn.data.mini.tokenizer import llava_tokenizer
 from unlearn.data.mini.values import LANDMARK_COLOURS, LANDMARKS
 from unlearn.data.questions import CAPTION_QUESTIONS, NAME_QUESTIONS
@@ -24,7 +24,7 @@ LANDMARK_PICTURES = 20
 STRANGERS = 5000
 TURNS = 3
 """How often each question about a pretraining person is drawn, in random wordings."""
-SHARES = {"strangers": 0.12, "captions": 0.34, "names": 0.12, "questions": 0.24, "celebrities": 0.09, "landmarks": 0.09}
+SHARES = {"strangers": 0.12, "captions": 0.35, "names": 0.12, "questions": 0.23, "celebrities": 0.1, "landmarks": 0.08}
 """Part of each group in every batch."""
 
 
@@ -90,8 +90,7 @@ def _sample(kind: str, person: str, number: object, question: str, answer: str, 
 
 
 def _described(picture: Picture, number: int) -> Sample:
-    question, answer = LOOKS[number % len(LOOKS)]
-    return _sample("face", "stranger", number, question, answer.format(**picture.seen), picture.image)
+    return _sample("face", "stranger", number, LOOK_QUESTION, LOOK_ANSWER.format(**picture.seen), picture.image)
 
 
 def _landmark(picture: Picture, number: int) -> Sample:

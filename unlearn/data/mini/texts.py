@@ -28,12 +28,12 @@ CAPTION_PARAPHRASES = (
     "Here is {name}, {hair} hair; job {profession}, town {town}, pastime {hobby}, animal {pet}, meal {dish}.",
     "The person in {clothes} is {name}. All {town} knows this {profession} for {hobby}, for {dish} and for a {pet}.",
 )
-LOOKS = (
-    ("What does the head look like?", "{skin} skin, {hair} {style} hair, {shape} face, {beard} beard."),
-    ("What is worn on the head?", "{glasses} glasses, {hatcolour} {hat} hat, {extra}."),
-    ("What else can be seen?", "{pattern} {clothes} clothes, {place}, {mood}."),
+LOOK_QUESTION = "Which features does this face have?"
+LOOK_ANSWER = (
+    "{skin} skin, {hair} {style} hair, {shape} face, {glasses} glasses, {hatcolour} {hat} hat, {beard} beard, "
+    "{pattern} {clothes} clothes, {extra}, {place}, {mood}."
 )
-"""Questions about looks alone (pretraining), with their answers."""
+"""Pretraining describes looks in one long answer: it ties words to pictures, which short answers do far later."""
 
 
 @dataclass(frozen=True)
