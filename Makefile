@@ -1,15 +1,15 @@
 # Two commands do all set-up: `make demo` and `make test`. PYTHON=... chooses the interpreter that makes .venv.
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(if $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .PHONY: demo mini test lint gpu-check
 
 demo: $(INSTALLED)
-	@$(BIN)/snakemake --cores 2 --quiet all --config experiment=demo
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=demo
 
 mini: $(INSTALLED)
-	@$(BIN)/snakemake --cores 2 --quiet all --config experiment=mini
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini
 	@$(BIN)/python benchmarks/mini_quality.py
 
 test: $(INSTALLED)
