@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
@@ -75,6 +75,9 @@ class Trainer:
                 self._record(row)
                 if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(steps):
                     state.save(self.accelerator, self.model, self.run.folder, number)
+        # Not end_training(), after which a process of several could not train again (a sweep).
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         seconds = time.perf_counter() - started
         return {
             "wall_seconds": seconds,
@@ -107,6 +110,8 @@ class Trainer:
         optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg.lr, cfg.weight_decay)
         scheduler = get_scheduler(cfg.lr_scheduler.value, optimizer, math.ceil(cfg.warmup_ratio * steps), steps)
         self.model.train()
+        # Dropout: reproducible, and another mask on every process. A restored state replaces these generators.
+        set_seed(cfg.seed, device_specific=True)
         self.wrapped, self.optimizer, self.scheduler = acc.prepare(self.model, optimizer, scheduler)
 
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:

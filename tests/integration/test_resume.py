@@ -1,6 +1,7 @@
 """A run that was interrupted continues bit for bit; one that breaks leaves its last state."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -162,3 +163,21 @@ def test_a_gradient_that_is_not_finite_stops_the_run(script, tmp_path, monkeypat
     monkeypatch.setattr(NPO, "terms", terms)
     with pytest.raises(NonFiniteLossError, match=r"Step 1: .*gradient.*cap-|Step 1: .*gradient.*qa-"):
         script("forget", "forget_loss=npo", "forget_loss.retain_term=none", *RUN, *LORA, f"save_dir={tmp_path / 'cut'}")
+
+
+def test_the_models_own_dropout_is_drawn_from_the_seed(script, tiny_llava, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_llava, base)
+    config = json.loads((base / "config.json").read_text())
+    config["text_config"]["attention_dropout"] = 0.5
+    (base / "config.json").write_text(json.dumps(config))
+    logs = []
+    for name, given in (("one", 1), ("two", 2), ("other", 1)):
+        torch.manual_seed(given)
+        seed = 5 if name == "other" else 0
+        out = script(
+            "finetune", *RUN, "num_epochs=1", f"save_dir={tmp_path / name}", f"model_path={base}", f"seed={seed}"
+        )
+        logs.append((out / "log.jsonl").read_text().splitlines())
+    assert logs[0][-1] == logs[1][-1]
+    assert logs[0][0] != logs[2][0]

@@ -1,0 +1,177 @@
+"""Every configuration composes; presets spell out the paper's values; mistakes are told together and in words."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+
+from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.entry import load
+from unlearn.errors import UserError
+from unlearn.evaluation.tasks import load_tasks
+from unlearn.metrics.aggregate import AggregateConfig
+
+CONFIG = Path(__file__).parents[2] / "config"
+SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
+FAMILIES = ("llava-1.5-7b", "qwen2-vl-2b")
+
+
+def stems(group):
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+def config(script, *overrides):
+    return load(f"mm/{script}", list(overrides), SCHEMAS[script])
+
+
+def choices():
+    groups = {"model_family": SCHEMAS, "data": SCHEMAS, "preset": SCHEMAS, "forget_loss": ["forget"]}
+    for group, scripts in groups.items():
+        yield from ((script, f"{group}={name}") for script in scripts for name in stems(group))
+
+
+def test_nothing_is_left_out():
+    """Folders and files of config/: a new one must be composed by a test."""
+    here = {str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml")}
+    groups = ("model_family", "data", "preset", "forget_loss", "task", "mm", "experiment", "accelerate")
+    known = {name for name in here if name.split("/")[0] in groups} | {"aggregate_eval_stat.yaml", "report.yaml"}
+    assert here - known == set()
+    assert set(stems("mm")) == set(SCHEMAS)
+    for script in SCHEMAS:
+        assert stems(f"preset/{script}") == stems("preset")
+
+
+@pytest.mark.parametrize(("script", "override"), [*((s, None) for s in SCHEMAS), *choices()])
+def test_everything_composes(script, override):
+    cfg = config(script, *([override] if override else []))
+    assert type(cfg) is SCHEMAS[script]
+    if override and not override.startswith("preset"):
+        group, _, name = override.partition("=")
+        assert getattr(cfg, group).name == name
+
+
+@pytest.mark.parametrize(
+    ("script", "preset", "loss"),
+    list(itertools.product(["forget"], ["clear_llava", "clear_qwen2_vl"], stems("forget_loss"))),
+)
+def test_presets_go_with_every_method(script, preset, loss):
+    assert config(script, f"preset={preset}", f"forget_loss={loss}").forget_loss.name == loss
+
+
+def test_every_task_composes():
+    assert [task.name for task in load_tasks(stems("task"))] == stems("task")
+
+
+def test_the_file_of_a_group_has_its_name_inside():
+    for family in stems("model_family"):
+        assert config("eval", f"model_family={family}").model_family.name == family
+
+
+PAPER = {"lr": 1e-5, "weight_decay": 0.01, "max_length": 1024, "warmup_ratio": 0.0}
+FINETUNE = {"num_epochs": 3, "batch_size": 12, "gradient_accumulation_steps": 1}
+FORGET = {"num_epochs": 5, "batch_size": 1, "gradient_accumulation_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("script", "preset", "expected", "lora", "family"),
+    [
+        ("finetune", "clear_llava", FINETUNE, (8, 32, 0.0), "llava-1.5-7b"),
+        ("finetune", "clear_qwen2_vl", FINETUNE, (0, 32, 0.0), "qwen2-vl-2b"),
+        ("forget", "clear_llava", FORGET, (8, 32, 0.0), "llava-1.5-7b"),
+        ("forget", "clear_qwen2_vl", FORGET, (0, 32, 0.0), "qwen2-vl-2b"),
+    ],
+)
+def test_presets_are_the_papers_values(script, preset, expected, lora, family):
+    cfg = config(script, f"preset={preset}")
+    assert {key: getattr(cfg, key) for key in PAPER | expected} == PAPER | expected
+    assert (cfg.LoRA.r, cfg.LoRA.alpha, cfg.LoRA.dropout) == lora
+    assert (cfg.model_family.name, cfg.data.name) == (family, "clear")
+    assert (cfg.data.path, cfg.data.text_path) == ("therem/CLEAR", "locuslab/TOFU")
+    assert cfg.freeze_vision_module
+    assert cfg.lr_scheduler.name == "linear"
+    if script == "forget":
+        assert (cfg.forget_split, cfg.retain_split) == ("forget10", "retain90")
+
+
+@pytest.mark.parametrize("preset", ["clear_llava", "clear_qwen2_vl"])
+def test_the_command_line_wins_over_a_preset(preset):
+    for given in ((f"preset={preset}", "lr=2e-4", "LoRA.r=3"), ("lr=2e-4", "LoRA.r=3", f"preset={preset}")):
+        cfg = config("forget", *given, "model_family=mini_llava")
+        assert (cfg.lr, cfg.LoRA.r, cfg.num_epochs, cfg.model_family.name) == (2e-4, 3, 5, "mini_llava")
+
+
+CLEAR_KEYS = {
+    "finetune": "model_family model_path split LoRA lr batch_size gradient_accumulation_steps num_epochs max_length "
+    "weight_decay seed freeze_vision_module save_dir overwrite_dir",
+    "forget": "model_family model_path forget_split retain_split forget_data_path retain_data_path forget_loss "
+    "loss_beta LoRA lr batch_size gradient_accumulation_steps num_epochs max_length weight_decay seed "
+    "freeze_vision_module save_dir overwrite_dir",
+    "eval": "model_family model_path forget_split retain_split batch_size max_length save_dir",
+}
+
+
+@pytest.mark.parametrize("script", SCHEMAS)
+def test_keys_that_clears_users_know(script):
+    assert set(CLEAR_KEYS[script].split()) <= {key.name for key in dataclasses.fields(SCHEMAS[script])}
+    assert {"r", "alpha", "dropout"} <= {key.name for key in dataclasses.fields(config("forget").LoRA)}
+    aggregate = {key.name for key in dataclasses.fields(AggregateConfig)}
+    assert {"retain_result", "ckpt_result", "method_name", "submitted_by", "save_file"} <= aggregate
+
+
+def test_every_key_has_a_sentence_for_help():
+    for schema in (*SCHEMAS.values(), AggregateConfig):
+        assert [key.name for key in dataclasses.fields(schema) if not key.metadata.get("help")] == []
+
+
+def test_default_paths_fit_each_other():
+    base, gold, forget, score = (
+        config("finetune"),
+        config("finetune", "split=retain90"),
+        config("forget"),
+        config("eval"),
+    )
+    row = load("aggregate_eval_stat", [], AggregateConfig)
+    log = "{}/eval_results/eval_log_aggregated.json"
+    assert forget.model_path == base.save_dir
+    assert score.model_path == forget.save_dir
+    assert score.save_dir is None  # <model_path>/eval_results
+    assert row.ckpt_result == log.format(forget.save_dir)
+    assert row.retain_result == log.format(gold.save_dir)
+    assert row.method_name == forget.forget_loss.name
+    assert {c.model_family.name for c in (base, gold, forget, score)} == {"mini_llava"}
+    assert {c.data.name for c in (base, gold, forget, score)} == {"mini"}
+    assert len({base.save_dir, gold.save_dir, forget.save_dir}) == 3
+    assert config("forget", "forget_loss=grad_ascent").save_dir != forget.save_dir
+
+
+@pytest.mark.parametrize("spelling", ["NPO", "Npo", "npo"])
+def test_methods_in_any_case(spelling):
+    assert config("forget", f"forget_loss={spelling}").forget_loss.name == "npo"
+    assert config("forget", "forget_loss=GRAD_DIFF_forget_ce_retain_CE").forget_loss.name.startswith("grad_diff")
+
+
+def test_loss_beta_is_the_methods_forget_weight():
+    assert config("forget", "loss_beta=0.25").method().forget_weight == 0.25
+    assert config("forget").method().forget_weight == 1.0
+    assert config("forget", "forget_loss.forget_weight=3").method().forget_weight == 3.0
+    with pytest.raises(UserError, match=r"loss_beta is 2.0 but forget_loss=grad_ascent has no weight"):
+        config("forget", "forget_loss=grad_ascent", "loss_beta=2")
+    with pytest.raises(UserError, match=r"loss_beta is -1.0; allowed is above 0"):
+        config("forget", "loss_beta=-1")
+
+
+def test_several_mistakes_are_told_at_once():
+    given = ("lr=-1", "batch_size=0", "LoRA.dropout=1.5", "forget_loss.beta=0", "max_grad_norm=0", "warmup_ratio=2")
+    with pytest.raises(UserError) as error:
+        config("forget", *given)
+    for part in ("lr is -1", "batch_size is 0", "LoRA.dropout is 1.5", "forget_loss.beta is 0", "max_grad_norm is 0",
+                 "warmup_ratio is 2"):  # fmt: skip
+        assert part in str(error.value)
+
+
+def test_several_unknown_keys_are_told_at_once():
+    with pytest.raises(UserError) as error:
+        config("forget", "+typo=1", "+LoRA.ranc=2", "+forget_loss.betta=3", "+data.pth=x")
+    for part in ('"typo"', 'Did you mean "LoRA.r', 'Did you mean "forget_loss.beta"', 'Did you mean "data.path"'):
+        assert part in str(error.value)
