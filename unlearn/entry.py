@@ -132,8 +132,13 @@ def _in_words(error: Exception, overrides: list[str], schema: type) -> str:
 
 
 def _nearest_key(key: str, schema: type) -> str:
-    known = [f.name for f in fields(schema)]
-    known += [f"{f.name}.{g.name}" for f in fields(schema) if is_dataclass(f.type) for g in fields(f.type)]
+    """Return a suggestion from the keys of the schema, of its sections and of every method."""
+    known = {f.name for f in fields(schema)}
+    known |= {f"{f.name}.{g.name}" for f in fields(schema) if is_dataclass(f.type) for g in fields(f.type)}
+    if "forget_loss" in known:
+        from unlearn.methods.base import load_all
+
+        known |= {f"forget_loss.{g.name}" for method in load_all().values() for g in fields(method)}
     return nearest(key, sorted(known))
 
 

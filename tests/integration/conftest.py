@@ -54,7 +54,8 @@ def write_people(folder, configs=None):
     for name, rows in (configs or clear_configs()).items():
         columns = rows[0] if rows else {"image": None, "caption": None, "name": None}
         kinds = {key: Image() if key == "image" else Value("string") for key in columns}
-        Dataset.from_list(rows, features=Features(kinds)).save_to_disk(folder / name)
+        columns = {key: [row[key] for row in rows] for key in columns}
+        Dataset.from_dict(columns, features=Features(kinds)).save_to_disk(folder / name)
 
 
 @pytest.fixture(scope="session")
