@@ -7,6 +7,7 @@ INSTALLED := .venv/installed
 
 demo: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=demo
+	@cat runs/demo/summary.md
 
 mini: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini

@@ -29,6 +29,7 @@ def command_line(stage):
 
 rule all:
     input: str(stages[-1].marker)
+    message: f"done: the table is {experiment.root}/summary.md, and {experiment.root}/table.csv with all columns"
 
 
 for stage in stages:
@@ -42,7 +43,3 @@ for stage in stages:
         # (unlike a text's) Snakemake does not take the braces for wildcards.
         params: command=lambda wildcards, line=command_line(stage): line
         shell: "{params.command}"
-
-
-onsuccess:
-    print((Path(experiment.root) / "summary.md").read_text())

@@ -21,7 +21,7 @@ from unlearn.metrics.accuracy import choice_accuracy
 from unlearn.metrics.aggregate import AggregateConfig, aggregate
 from unlearn.metrics.comparison import task_infos
 from unlearn.metrics.logs import read_log
-from unlearn.metrics.table import Row, Value, columns_of, rows_to_markdown, save_rows, transposed
+from unlearn.metrics.table import Row, Value, rows_to_markdown, save_rows, transposed
 
 LOG = Path("eval_results") / "eval_log_aggregated.json"
 
@@ -107,10 +107,10 @@ def training_cost(path: Path) -> dict[str, Value]:
 
 
 def summary(rows: Sequence[Row], folder: Path) -> str:
-    """Return the text for a first look: the columns of SUMMARY that exist, one column per model, and how to read it."""
-    present = [column for column in SUMMARY if column in columns_of(rows)]
+    """Return the text for a first look: the figures of SUMMARY that there are, one column per model, how to read it."""
+    present = [column for column in SUMMARY if any(row.get(column) is not None for row in rows)]
     few = [{"Method": row["Method"], **{column: row.get(column) for column in present}} for row in rows]
-    files = f"All columns: {folder / 'table.md'}, {folder / 'table.csv'}; records of every item: eval_results/*.jsonl\n"
+    files = f"All figures: {folder / 'table.md'}, {folder / 'table.csv'}; picture: {folder / 'plot.png'}; records of every item: eval_results/*.jsonl\n"
     return f"{rows_to_markdown(transposed(few, 'Method'))}\n{READING}\n{files}"
 
 

@@ -76,6 +76,7 @@ def test_the_summary_is_short_and_explains_itself(cfg, tmp_path):
     assert table[0] == "Method"
     assert table[2:4] == ["Forget", "Retain"]
     assert "ROUGE Real World" not in text
+    assert "Held-out" not in text
     assert "ROUGE Real World" in (tmp_path / "table.md").read_text()
     assert "Read each row against gold" in text
     assert str(tmp_path / "table.csv") in text
