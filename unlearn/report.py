@@ -110,7 +110,10 @@ def summary(rows: Sequence[Row], folder: Path) -> str:
     """Return the text for a first look: the figures of SUMMARY that there are, one column per model, how to read it."""
     present = [column for column in SUMMARY if any(row.get(column) is not None for row in rows)]
     few = [{"Method": row["Method"], **{column: row.get(column) for column in present}} for row in rows]
-    files = f"All figures: {folder / 'table.md'}, {folder / 'table.csv'}; picture: {folder / 'plot.png'}; records of every item: eval_results/*.jsonl\n"
+    files = (
+        f"All figures: {folder / 'table.md'} and {folder / 'table.csv'}; picture: {folder / 'plot.png'}; "
+        f"every item: eval_results/*.jsonl in each model's folder.\n"
+    )
     return f"{rows_to_markdown(transposed(few, 'Method'))}\n{READING}\n{files}"
 
 
