@@ -6,7 +6,7 @@ import json
 import pytest
 from datasets import get_dataset_config_names, load_dataset
 
-from unlearn.data.mini.dataset import HELDOUT_PICTURES, TRAIN_PICTURES, write_mini
+from unlearn.data.mini.dataset import HELDOUT_PICTURES, TRAIN_PICTURES, generator, write_mini
 from unlearn.data.mini.people import FORGET_COUNTS, RETAIN_OF, make_cast
 from unlearn.data.mini.texts import QA_PER_PERSON
 from unlearn.errors import UserError
@@ -154,4 +154,11 @@ def test_a_present_folder_is_kept_and_a_foreign_one_refused(root, tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match="is not a mini benchmark"):
         write_mini(tmp_path / "mine", tmp_path / "tofu", seed=0)
-    assert json.loads((root / "clear" / "mini.json").read_text()) == {"seed": 0}
+    assert json.loads((root / "clear" / "mini.json").read_text()) == {"seed": 0, "generator": generator()}
+
+
+def test_the_work_of_another_version_of_the_generator_is_refused(tmp_path):
+    (tmp_path / "clear").mkdir()
+    (tmp_path / "clear" / "mini.json").write_text(json.dumps({"seed": 0, "generator": "0123456789abcdef"}))
+    with pytest.raises(UserError, match="another version of its generator, so seed 0 is not written there"):
+        write_mini(tmp_path / "clear", tmp_path / "tofu", seed=0)

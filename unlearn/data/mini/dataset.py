@@ -3,6 +3,7 @@
 `datasets.load_dataset(folder, "forget10", split="train")` reads them. The same seed gives the same bytes.
 """
 
+import hashlib
 import json
 import random
 import shutil
@@ -31,6 +32,8 @@ RETAIN_EVALUATED = 24
 """People of the retain set that `retain_perturbed` holds (TOFU: 20 of 180); `retain_heldout` holds twice as many."""
 LANDMARK_QUESTION = "What landmark stands here?"
 MARK = "mini.json"
+GENERATOR = ("dataset", "faces", "people", "places", "texts", "values")
+"""Modules of this package that decide the bytes of the benchmark."""
 
 Row = dict[str, object]
 Album = dict[str, list[tuple[View, bytes, str]]]
@@ -200,18 +203,34 @@ def _rehearsal(cast: Cast, seed: int) -> list[Row]:
     return rows
 
 
+def generator() -> str:
+    """Return a hash of the code that decides what is written: another version writes another benchmark."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in GENERATOR:
+        digest.update((folder / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _present(path: Path, seed: int) -> bool:
     """Whether `path` already holds this benchmark; UserError if it holds something else."""
     if not path.exists():
         return False
     mark = path / MARK
-    found = json.loads(mark.read_text()).get("seed") if mark.is_file() else None
-    if found != seed:
-        what = "is not a mini benchmark" if found is None else f"holds the mini benchmark of seed {found}"
-        raise UserError(
-            f'"{path}" exists and {what}, so seed {seed} is not written there; name another folder or remove it.'
-        )
-    return True
+    found = json.loads(mark.read_text()) if mark.is_file() else None
+    if found == _mark(seed):
+        return True
+    what = "is not a mini benchmark"
+    if found is not None:
+        other = found.get("seed")
+        what = f"holds the mini benchmark of {f'seed {other}' if other != seed else 'another version of its generator'}"
+    raise UserError(
+        f'"{path}" exists and {what}, so seed {seed} is not written there; name another folder or remove it.'
+    )
+
+
+def _mark(seed: int) -> dict[str, object]:
+    return {"seed": seed, "generator": generator()}
 
 
 def _write_folder(path: Path, configs: dict[str, list[Row]], seed: int) -> None:
@@ -222,7 +241,7 @@ def _write_folder(path: Path, configs: dict[str, list[Row]], seed: int) -> None:
             for name, rows in configs.items():
                 _dataset(rows).to_parquet(temporary / f"{name}.parquet")
         (temporary / "README.md").write_text(_readme(list(configs)))
-        (temporary / MARK).write_text(json.dumps({"seed": seed}) + "\n")
+        (temporary / MARK).write_text(json.dumps(_mark(seed)) + "\n")
         temporary.chmod(0o755)  # mkdtemp makes private folders
         temporary.replace(path)
     except OSError:

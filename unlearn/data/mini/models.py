@@ -1,5 +1,9 @@
-"""Tiny models of real architectures, as complete folders: weights, config, tokenizer, processor, chat template."""
+"""Tiny models of real architectures, as complete folders: weights, config, tokenizer, processor, chat template.
 
+    python -m unlearn.data.mini.models qwen2_vl runs/models/mini_qwen2_vl
+"""
+
+import argparse
 from pathlib import Path
 
 import torch
@@ -131,3 +135,20 @@ def _seeded(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
     )
     return model
+
+
+BUILDERS = {"llava": build_llava, "qwen2_vl": build_qwen2_vl}
+
+
+def main() -> None:
+    """Read the command line and write an untrained model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("architecture", choices=sorted(BUILDERS))
+    parser.add_argument("folder", type=Path, help="where the model is written")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    BUILDERS[given.architecture](given.folder, given.seed)
+
+
+if __name__ == "__main__":
+    main()
