@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from unlearn.errors import UserError
 from unlearn.cost import Meter
+from unlearn.errors import UserError
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.parts import Finished, Parts
 from unlearn.evaluation.plan import assigned, make_batches

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from unlearn.config.schema import DType
+from unlearn.cost import Meter
 from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Sample
-from unlearn.cost import Meter
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.scorers import score_items
 from unlearn.models.loading import load_encoder, load_model

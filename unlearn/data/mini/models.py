@@ -1,6 +1,6 @@
 """Tiny models of real architectures, as complete folders: weights, config, tokenizer, processor, chat template.
 
-    python -m unlearn.data.mini.models qwen2_vl runs/models/mini_qwen2_vl
+python -m unlearn.data.mini.models qwen2_vl runs/models/mini_qwen2_vl
 """
 
 import argparse
