@@ -14,7 +14,7 @@ mini: $(INSTALLED)
 	@$(BIN)/python benchmarks/mini_quality.py
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # Tiny tensors: a second thread costs more than it gives, and on a busy machine a hundred times more. Children inherit.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 IMAGE_SIDE = 16
 """Pixels; the tiny LLaVA sees 2 x 2 patches of 8, the tiny Qwen2-VL 4 x 4 patches of 4, merged 2 x 2: 4 tokens each."""
