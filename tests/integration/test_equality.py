@@ -30,9 +30,9 @@ for script, overrides in json.loads(Path(sys.argv[1]).read_text()):
     main = runpy.run_path(sys.argv[2] + f"/mm/{script}.py")["main"]
     main(load(f"mm/{script}", overrides, schemas[script]))
 """
-FULL = ("LoRA.r=0", "freeze_vision_module=true")
+FULL = ("LoRA.r=0", "freeze_vision_module=true", "freeze_projector=false")
 LORA = ("LoRA.r=2", "LoRA.alpha=8")
-VISION = ("LoRA.r=0", "freeze_vision_module=false")
+VISION = ("LoRA.r=0", "freeze_vision_module=false", "freeze_projector=false")
 NPO = ("forget_loss=npo", "forget_loss.retain_term=kl", "forget_split=forget10")
 STEPS = ("num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float64")
 RUNS = {
