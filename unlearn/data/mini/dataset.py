@@ -53,7 +53,7 @@ def write_mini(clear_path: Path, text_path: Path, seed: int = 0) -> None:
 
 
 def clear_configs(seed: int) -> dict[str, list[Row]]:
-    """Return the rows of every image config (CLEAR.md section 1, and held-out pictures with names to choose from)."""
+    """Return the rows of every image config (those of CLEAR, and held-out pictures with names to choose from)."""
     cast, train = make_cast(seed), range(TRAIN_PICTURES)
     held_out = range(TRAIN_PICTURES, TRAIN_PICTURES + HELDOUT_PICTURES)
     album = _album(cast, seed)
