@@ -19,13 +19,14 @@ def main(cfg: FinetuneConfig) -> Path:
     """Finetune a vision-language model: the base model (split=full) or gold (split=retain90)."""
     from unlearn.data.pictures import check_pictures
     from unlearn.data.views import check_split, rehearsal_samples, training_samples
+    from unlearn.engine import start_accelerator, start_run
     from unlearn.methods.finetune import Finetune
     from unlearn.models.checkpoint import save_checkpoint
     from unlearn.models.loading import load_encoder, load_model, resolve
     from unlearn.models.trainable import make_trainable
     from unlearn.run import open_run
     from unlearn.state import remove
-    from unlearn.trainer import Trainer, start_accelerator, start_run
+    from unlearn.trainer import Trainer
 
     # What can be wrong is found out before any weight is read.
     check_split(cfg.split)
@@ -35,15 +36,15 @@ def main(cfg: FinetuneConfig) -> Path:
         log.info("%s is this very run, and it ended: nothing to do.", run.folder)
         return run.folder
     people = training_samples(cfg.data, cfg.split, cfg.forget_modality, cfg.data.question_seed)
-    samples = {"train": people + rehearsal_samples(cfg.data)}
-    check_pictures((sample.uid, sample.image) for sample in samples["train"])
+    sets = {"train": people + rehearsal_samples(cfg.data)}
+    check_pictures((sample.uid, sample.image) for sample in sets["train"])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
 
     accelerator = start_accelerator(cfg)
     model = make_trainable(load_model(cfg.model_family, cfg.model_path), cfg)
-    start_run(run, cfg, accelerator, model, samples)
+    start_run(run, cfg, accelerator, model, sets)
 
-    cost = Trainer(cfg, Finetune(), "train", samples, model, encoder, None, accelerator, run).train()
+    cost = Trainer(cfg, Finetune(), sets, model, encoder, None, accelerator, run).train()
 
     if accelerator.is_main_process:
         save_checkpoint(model, encoder, run.folder, chain.newest_first()[0], cfg.merge_adapter)

@@ -18,14 +18,17 @@ log = logging.getLogger("forget")
 def main(cfg: ForgetConfig) -> Path:
     """Make a finetuned vision-language model forget: an unlearning method of config/forget_loss on `model_path`."""
     from unlearn.data.pictures import check_pictures
+    from unlearn.data.refusals import refusal_samples
     from unlearn.data.views import check_splits, forget_and_retain
+    from unlearn.engine import start_accelerator, start_run
     from unlearn.models.checkpoint import save_checkpoint
+    from unlearn.models.components import depth
     from unlearn.models.loading import load_encoder, load_model, resolve
     from unlearn.models.trainable import make_trainable
     from unlearn.reference import build
     from unlearn.run import open_run
     from unlearn.state import remove
-    from unlearn.trainer import Trainer, start_accelerator, start_run
+    from unlearn.trainer import Trainer
 
     # What can be wrong is found out before any weight is read.
     check_splits(cfg.forget_split, cfg.retain_split)
@@ -43,18 +46,18 @@ def main(cfg: ForgetConfig) -> Path:
         cfg.forget_data_path,
         cfg.retain_data_path,
     )
-    samples = {"forget": forget, "retain": retain}
+    sets = {"forget": forget, "retain": retain, "refusals": refusal_samples(cfg.refusals_path)}
     check_pictures((sample.uid, sample.image) for sample in [*forget, *retain])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
 
     accelerator = start_accelerator(cfg)
     model = load_model(cfg.model_family, cfg.model_path)
     method = cfg.method()
-    model = make_trainable(model, cfg)
+    model = make_trainable(model, cfg, method.trained_layers(depth(model)))
     reference = build(model.to(accelerator.device), accelerator.autocast) if method.needs_reference() else None
-    start_run(run, cfg, accelerator, model, samples)
+    start_run(run, cfg, accelerator, model, sets)
 
-    cost = Trainer(cfg, method, "forget", samples, model, encoder, reference, accelerator, run).train()
+    cost = Trainer(cfg, method, sets, model, encoder, reference, accelerator, run).train()
 
     if accelerator.is_main_process:
         save_checkpoint(model, encoder, run.folder, chain.newest_first()[0], cfg.merge_adapter)

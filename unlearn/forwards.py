@@ -6,13 +6,19 @@ number of its answer tokens, end tokens included.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearn.data.samples import IGNORE, Batch
+from unlearn.models.components import decoder
+
+Reference = Callable[[], AbstractContextManager[nn.Module]]
+"""A frozen teacher: inside the context its model runs as it was when unlearning began, without gradient."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,41 @@ class LabelLogits:
 
 def label_logits(model: nn.Module, batch: Batch) -> LabelLogits:
     """Run `model` once on `batch` and return the logits at its answer positions."""
-    ahead = batch.labels.roll(-1, dims=1)
-    ahead[:, -1] = IGNORE
+    ahead = _ahead(batch)
     mask = ahead != IGNORE
     logits = model(**batch.inputs, use_cache=False, logits_to_keep=mask).logits
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    return LabelLogits(wide, ahead[mask], mask.nonzero()[:, 0])
+    return LabelLogits(_wide(logits), ahead[mask], mask.nonzero()[:, 0])
+
+
+def label_hidden(model: nn.Module, batch: Batch, layer: int) -> Tensor:
+    """Run `model` up to decoder layer `layer` (from 0) and return its output at the answer positions, [N, d].
+
+    The layers after it do not run, and no row passes through the output layer.
+    """
+    stack, kept = decoder(model), []
+    whole = stack.layers
+    hook = whole[layer].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    stack.layers = whole[: layer + 1]
+    try:
+        # The outer forward runs, as DDP and autocast sit on it; its own output has no rows.
+        mask = _ahead(batch) != IGNORE
+        model(**batch.inputs, use_cache=False, logits_to_keep=torch.zeros_like(mask))
+    finally:
+        stack.layers = whole
+        hook.remove()
+    output = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+    return _wide(output[mask])
+
+
+def _ahead(batch: Batch) -> Tensor:
+    """[B, S] the label that each position predicts."""
+    ahead = batch.labels.roll(-1, dims=1)
+    ahead[:, -1] = IGNORE
+    return ahead
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 class View:
@@ -45,19 +80,24 @@ class View:
     N is the number of answer tokens, B the number of sequences. All values are unreduced: the trainer sums and divides.
     """
 
-    def __init__(
-        self,
-        batch: Batch,
-        policy: Callable[[Batch], LabelLogits],
-        reference: Callable[[Batch], LabelLogits] | None = None,
-    ) -> None:
+    def __init__(self, batch: Batch, model: nn.Module, reference: Reference | None = None) -> None:
         self.batch = batch
-        self._policy = policy
+        self._model = model
         self._reference = reference
+        self._hidden: dict[tuple[bool, int], Tensor] = {}
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        """[N] the row of the batch that each answer token belongs to."""
+        return (_ahead(self.batch) != IGNORE).nonzero()[:, 0]
 
     @cached_property
     def _out(self) -> LabelLogits:
-        return self._policy(self.batch)
+        return label_logits(self._model, self.batch)
+
+    @cached_property
+    def _ref_out(self) -> LabelLogits:
+        return self._of_reference(label_logits)
 
     @cached_property
     def _log_probs(self) -> Tensor:
@@ -65,15 +105,17 @@ class View:
 
     @cached_property
     def _ref_log_probs(self) -> Tensor:
-        if self._reference is None:
-            raise RuntimeError("a method asked for the reference without declaring it in `needs`")
-        with torch.no_grad():
-            return self._reference(self.batch).logits.log_softmax(-1)
+        return self._ref_out.logits.log_softmax(-1)
 
     @cached_property
     def ce_tokens(self) -> Tensor:
         """[N] -log pi(y_t | y_<t, x)."""
         return -_pick(self._log_probs, self._out.targets)
+
+    @cached_property
+    def entropy_tokens(self) -> Tensor:
+        """[N] entropy of the next-token distribution, -sum_v pi(v) log pi(v), in nats."""
+        return -(self._log_probs.exp() * self._log_probs).sum(-1)
 
     @cached_property
     def logps(self) -> Tensor:
@@ -83,7 +125,7 @@ class View:
     @cached_property
     def ref_logps(self) -> Tensor:
         """[B] log pi_ref(y | x), without gradient."""
-        return self._per_sequence(_pick(self._ref_log_probs, self._out.targets))
+        return self._per_sequence(_pick(self._ref_log_probs, self._ref_out.targets))
 
     @cached_property
     def kl_tokens(self) -> Tensor:
@@ -95,16 +137,45 @@ class View:
         """[N] KL(pi || pi_ref) of the next-token distributions."""
         return kl_divergence(self._log_probs, self._ref_log_probs)
 
+    def softened_kl_tokens(self, temperature: float) -> Tensor:
+        """[N] KL(pi_ref || pi) of the next-token distributions softmax(logits / temperature)."""
+        ref, own = (out.logits.div(temperature).log_softmax(-1) for out in (self._ref_out, self._out))
+        return kl_divergence(ref, own)
+
+    def hidden(self, layer: int) -> Tensor:
+        """[N, d] output of decoder layer `layer` (from 0) at the answer positions; the layers after it do not run."""
+        return self._hidden_of(False, layer)
+
+    def ref_hidden(self, layer: int) -> Tensor:
+        """[N, d] the same of the reference, without gradient."""
+        return self._hidden_of(True, layer)
+
     def weights(self, per: str) -> Tensor:
         """[N] or [B] weight of each value: 0.0 for the values of dummy rows."""
-        return self.batch.weights[self._out.rows] if per == "token" else self.batch.weights
+        return self.batch.weights[self._rows] if per == "token" else self.batch.weights
+
+    def _hidden_of(self, reference: bool, layer: int) -> Tensor:
+        key = (reference, layer)
+        if key not in self._hidden:
+            run = self._of_reference if reference else self._of_model
+            self._hidden[key] = run(label_hidden, layer)
+        return self._hidden[key]
+
+    def _of_model(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(self._model, self.batch, *arguments)
+
+    def _of_reference(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._reference is None:
+            raise RuntimeError("a method asked for the reference without declaring it in `needs`")
+        with self._reference() as model:
+            return function(model, self.batch, *arguments)
 
     def _per_sequence(self, tokens: Tensor) -> Tensor:
         sums = tokens.new_zeros(len(self.batch.uids))
-        return sums.index_add(0, self._out.rows, tokens)
+        return sums.index_add(0, self._rows, tokens)
 
 
-NEEDS_REFERENCE = frozenset({"ref_logps", "kl_tokens", "reverse_kl_tokens"})
+NEEDS_REFERENCE = frozenset({"ref_logps", "kl_tokens", "reverse_kl_tokens", "softened_kl_tokens", "ref_hidden"})
 """Quantities of a `View` that run the frozen reference model."""
 
 

@@ -1,16 +1,13 @@
 """The frozen teacher pi_ref: the model as it was when unlearning began."""
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
 
-from unlearn.data.samples import Batch
-from unlearn.forwards import LabelLogits, label_logits
-
-Reference = Callable[[Batch], LabelLogits]
+from unlearn.forwards import Reference
 
 
 def adapters_off(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:
@@ -20,26 +17,27 @@ def adapters_off(model: nn.Module, autocast: Callable[[], AbstractContextManager
     this run trains.
     """
 
-    def run(batch: Batch) -> LabelLogits:
+    @contextmanager
+    def frozen() -> Iterator[nn.Module]:
         training = model.training
         model.eval()
         with torch.no_grad(), model.disable_adapter(), autocast():
-            out = label_logits(model, batch)
+            yield model
         model.train(training)
-        return out
 
-    return run
+    return frozen
 
 
 def second_model(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:
     """Return the teacher that is a frozen copy of `model`, taken now."""
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
 
-    def run(batch: Batch) -> LabelLogits:
+    @contextmanager
+    def frozen() -> Iterator[nn.Module]:
         with torch.no_grad(), autocast():
-            return label_logits(teacher, batch)
+            yield teacher
 
-    return run
+    return frozen
 
 
 def build(model: nn.Module, autocast: Callable[[], AbstractContextManager]) -> Reference:

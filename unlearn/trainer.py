@@ -4,38 +4,35 @@ Each loss term is its sum over the whole optimiser step (all micro-batches of al
 that step, in its own unit. So 1 x 8, 1 x (2 x 4), 2 x (4 x 1) and 2 x (2 x 2) samples give the same step.
 """
 
-import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
 
 from unlearn import state
-from unlearn.config.schema import Component, DType, Optimizer, Tracker, Training
+from unlearn.config.schema import Component, Training
 from unlearn.cost import Meter
 from unlearn.data.loader import MicroBatches, loader
-from unlearn.data.plan import epoch_steps, micro_batches
+from unlearn.data.plan import Step, micro_batches, pass_steps
 from unlearn.data.samples import Batch, Sample
+from unlearn.engine import OPTIMIZERS
 from unlearn.errors import UserError
-from unlearn.files import write_json
-from unlearn.fingerprint import of_json
-from unlearn.forwards import View, answer_counts, label_logits
-from unlearn.methods.base import Method, Term
-from unlearn.models.components import manifest
+from unlearn.forwards import Reference, View, answer_counts
+from unlearn.methods.base import Facts, Measure, Method, Phase, Views
+from unlearn.models.components import depth
 from unlearn.models.encoder import Encoder
-from unlearn.reference import Reference
-from unlearn.run import Run, clear
-
-log = logging.getLogger(__name__)
+from unlearn.models.trainable import extrapolate
+from unlearn.penalty import L1Penalty
+from unlearn.run import Run
 
 
 class NonFiniteLossError(UserError):
@@ -46,15 +43,14 @@ class NonFiniteLossError(UserError):
 class Trainer:
     """One run.
 
+    sets       the samples that the method's phases pass over and that its views draw from
     model      unprepared, frozen and adapted; what trains is float32 (or float64)
-    samples    of every view of `method`, and of `primary`, whose pass is an epoch
     reference  the frozen teacher, where the method needs one
     """
 
     cfg: Training
     method: Method
-    primary: str
-    samples: dict[str, list[Sample]]
+    sets: dict[str, list[Sample]]
     model: nn.Module
     encoder: Encoder
     reference: Reference | None
@@ -63,18 +59,21 @@ class Trainer:
 
     def train(self) -> dict[str, Any]:
         """Run all steps that are not done yet and return the cost. Raises NonFiniteLossError."""
-        steps = self._steps()
-        self._prepare(len(steps))
-        done = state.restore(self.accelerator, self.model, self.run.folder)
-        if self.accelerator.is_main_process:
-            self.run.keep_log(done)
+        self.steps = self._steps()
+        self._prepare()
         started = time.perf_counter()
         with Meter(self.model) as meter:
-            for number, batches in enumerate(tqdm(self._batches(steps, done), **self._bar(len(steps), done)), done + 1):
-                row = {"step": number, "epoch": steps[number - 1].epoch, **self._step(batches, number)}
-                self._record(row)
-                if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(steps):
+            self.facts = self._facts()
+            done = state.restore(self.accelerator, self.model, self.run.folder)
+            if self.accelerator.is_main_process:
+                self.run.keep_log(done)
+            for number, batches in enumerate(tqdm(self._batches(done), **self._bar(done)), done + 1):
+                self._record(number, self._step(batches, number))
+                if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(self.steps):
                     state.save(self.accelerator, self.model, self.run.folder, number)
+        scale = self.method.extrapolation()
+        if scale is not None:
+            extrapolate(self.model, self.start, scale)
         # Not end_training(), after which a process of several could not train again (a sweep).
         for tracker in self.accelerator.trackers:
             tracker.finish()
@@ -83,29 +82,43 @@ class Trainer:
             "wall_seconds": seconds,
             "peak_memory_bytes": meter.peak_memory(),
             "forwards": meter.forwards,
-            "steps": len(steps),
+            "steps": len(self.steps),
             "resumed_at": done,
         }
 
-    def _steps(self) -> list:
-        cfg, sizes = self.cfg, {view: len(samples) for view, samples in self.samples.items()}
+    def _steps(self) -> list[tuple[Phase, Step]]:
+        cfg, sizes = self.cfg, {name: len(samples) for name, samples in self.sets.items()}
         size = cfg.batch_size * cfg.gradient_accumulation_steps * self.accelerator.num_processes
-        epochs = (epoch_steps(sizes, self.primary, size, cfg.seed, epoch) for epoch in range(cfg.num_epochs))
-        return [step for epoch in epochs for step in epoch]
+        return [
+            (phase, step)
+            for epoch in range(cfg.num_epochs)
+            for phase in self.method.phases(epoch, sizes)
+            for step in pass_steps(
+                sizes, phase.primary, self._sets_of(phase.needs), size, cfg.seed, epoch, phase.samples
+            )
+        ]
 
-    def _batches(self, steps: list, done: int) -> Iterator[tuple[dict[str, Batch], ...]]:
+    def _sets_of(self, views: Iterable[str]) -> dict[str, str]:
+        """Return the set of each view."""
+        answers = self.method.answers()
+        return {view: answers[view].of if view in answers else view for view in views}
+
+    def _batches(self, done: int) -> Iterator[tuple[dict[str, Batch], ...]]:
         """Yield the micro-batches of this process, step by step, from step `done` on."""
+        parts = self.cfg.gradient_accumulation_steps
+        yield from zip(*[iter(self._loader([step for _, step in self.steps[done:]]))] * parts, strict=True)
+
+    def _loader(self, steps: Sequence[Step]) -> Iterable[dict[str, Batch]]:
         cfg, acc = self.cfg, self.accelerator
-        parts = cfg.gradient_accumulation_steps
         plan = micro_batches(
-            steps[done:], list(self.method.needs()), acc.process_index, acc.num_processes, cfg.batch_size, parts
+            steps, acc.process_index, acc.num_processes, cfg.batch_size, cfg.gradient_accumulation_steps
         )
         pad = cfg.trains(Component.vision_tower) or cfg.trains(Component.projector)
-        data = MicroBatches(plan, self.samples, self.encoder, cfg.max_length, pad)
-        yield from zip(*[iter(loader(data, cfg.num_workers))] * parts, strict=True)
+        data = MicroBatches(plan, self.sets, self.method.answers(), cfg.seed, self.encoder, cfg.max_length, pad)
+        return loader(data, cfg.num_workers)
 
-    def _prepare(self, steps: int) -> None:
-        cfg, acc = self.cfg, self.accelerator
+    def _prepare(self) -> None:
+        cfg, acc, steps = self.cfg, self.accelerator, len(self.steps)
         parameters = [parameter for _, parameter in state.trained(self.model)]
         optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg.lr, cfg.weight_decay)
         scheduler = get_scheduler(cfg.lr_scheduler.value, optimizer, math.ceil(cfg.warmup_ratio * steps), steps)
@@ -113,10 +126,36 @@ class Trainer:
         # Dropout: reproducible, and another mask on every process. A restored state replaces these generators.
         set_seed(cfg.seed, device_specific=True)
         self.wrapped, self.optimizer, self.scheduler = acc.prepare(self.model, optimizer, scheduler)
+        away = self.method.extrapolation() is not None or cfg.l1_lambda > 0
+        self.start = [parameter.detach().clone() for parameter in parameters] if away else None
+        self.penalty = L1Penalty(cfg, parameters, self.start) if cfg.l1_lambda > 0 else None
+
+    def _facts(self) -> Facts:
+        """Return what the method may know of the run; every measure is a pass over its set."""
+        facts = Facts(self.cfg.seed, depth(self.model))
+        measured = {name: self._mean(measure, facts) for name, measure in self.method.measures().items()}
+        return replace(facts, measured=measured)
+
+    @torch.no_grad()
+    def _mean(self, measure: Measure, facts: Facts) -> float:
+        acc, cfg = self.accelerator, self.cfg
+        size = cfg.batch_size * cfg.gradient_accumulation_steps * acc.num_processes
+        sizes = {measure.view: len(self.sets[measure.view])}
+        sums = torch.zeros(2, dtype=torch.float64)
+        self.model.eval()
+        steps = pass_steps(sizes, measure.view, {measure.view: measure.view}, size, cfg.seed, 0)
+        for views in self._loader(steps):
+            batch = views[measure.view].to(acc.device)
+            view = View(batch, self.wrapped, self.reference)
+            values = torch.stack([normalised(measure.values(view, facts), view.weights("token"), 1.0)])
+            sums += torch.stack([values[0].double().cpu(), torch.tensor(answer_counts(batch)["token"]).double()])
+        self.model.train()
+        total, count = acc.reduce(sums.to(acc.device), reduction="sum").tolist()
+        return total / count
 
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
         """Take one optimiser step and return its loss terms, gradient norm and learning rate."""
-        acc = self.accelerator
+        acc, (phase, step) = self.accelerator, self.steps[number - 1]
         batches = tuple({view: batch.to(acc.device) for view, batch in views.items()} for views in batches)
         counts = self._global_counts(batches)
         sums: dict[str, Tensor] = {}
@@ -124,8 +163,9 @@ class Trainer:
             last = part == len(batches)
             acc.sync_gradients = last
             with nullcontext() if last else acc.no_sync(self.wrapped):
-                loss = self._loss(views, counts, sums)
+                loss = self._loss(phase, views, number, counts, sums)
                 if last:
+                    loss = loss + self._penalty(step.epoch, sums)
                     terms = self._checked(sums, batches, number)
                 # Accelerate divides by the accumulation and DDP averages over processes: the counts did both already.
                 acc.backward(loss * acc.num_processes * acc.gradient_accumulation_steps)
@@ -136,19 +176,29 @@ class Trainer:
         self.optimizer.zero_grad()
         return {**terms, "grad_norm": norm, "lr": rate}
 
-    def _loss(self, views: Mapping[str, Batch], counts: dict, sums: dict[str, Tensor]) -> Tensor:
+    def _loss(
+        self, phase: Phase, batches: Mapping[str, Batch], number: int, counts: dict, sums: dict[str, Tensor]
+    ) -> Tensor:
         """Return this micro-batch's share of the step's loss; add the share of each term to `sums`."""
-        asked = {
-            name: View(batch, lambda b: label_logits(self.wrapped, b), self.reference) for name, batch in views.items()
-        }
+        asked = {name: View(batch, self.wrapped, self.reference) for name, batch in batches.items()}
         total = torch.zeros((), device=self.accelerator.device)
-        for position, term in enumerate(self.method.terms(asked)):
-            share = normalised(term, asked[term.view], counts[term.view][term.per])
-            name = f"{term.view}_{position}"
+        for position, term in enumerate(phase.terms(Views(asked, number - 1, self.facts))):
+            weights = asked[term.view].weights(term.per)
+            share = normalised(term.values, weights, counts[term.view][term.per])
+            name = "_".join(filter(None, (phase.name, term.view, str(position))))
             sums[name] = sums.get(name, 0) + share.detach()
             total = total + term.weight * share
         sums["loss"] = sums.get("loss", 0) + total.detach()
         return total
+
+    def _penalty(self, epoch: int, sums: dict[str, Tensor]) -> Tensor | float:
+        """Return this process's share of the L1 penalty, which every process knows whole."""
+        if self.penalty is None:
+            return 0.0
+        share = self.penalty(epoch) / self.accelerator.num_processes
+        sums["l1"] = share.detach()
+        sums["loss"] = sums["loss"] + share.detach()
+        return share
 
     def _global_counts(self, batches: tuple[dict[str, Batch], ...]) -> dict[str, dict[str, float]]:
         """Return the number of answer tokens and sequences of each view over the optimiser step."""
@@ -188,14 +238,16 @@ class Trainer:
             f"lower lr, set max_grad_norm, or look at these samples."
         )
 
-    def _record(self, row: dict[str, float]) -> None:
+    def _record(self, number: int, values: dict[str, float]) -> None:
+        phase, step = self.steps[number - 1]
         if self.accelerator.is_main_process:
-            self.run.log_step(row)
-        self.accelerator.log({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
+            named = {"phase": phase.name} if phase.name else {}
+            self.run.log_step({"step": number, "epoch": step.epoch, **named, **values})
+        self.accelerator.log({"epoch": step.epoch, **values}, step=number)
 
-    def _bar(self, steps: int, done: int) -> dict[str, Any]:
+    def _bar(self, done: int) -> dict[str, Any]:
         return {
-            "total": steps,
+            "total": len(self.steps),
             "initial": done,
             "desc": self.method.name,
             "unit": "step",
@@ -203,68 +255,7 @@ class Trainer:
         }
 
 
-def normalised(term: Term, view: View, count: float) -> Tensor:
-    """Return the sum of a term's values, dummy rows left out, divided by the global count of its unit."""
-    weights = view.weights(term.per)
+def normalised(values: Tensor, weights: Tensor, count: float) -> Tensor:
+    """Return the sum of values [N], those of weight 0 left out, divided by the global count of their unit."""
     # A dummy row's value may be anything, and 0 x inf is not 0: it is replaced, not multiplied.
-    return torch.where(weights > 0, term.values, torch.zeros_like(term.values)).sum() / max(count, 1.0)
-
-
-def _adamw(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-
-
-def _adamw_8bit(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    from bitsandbytes.optim import AdamW8bit
-
-    return AdamW8bit(parameters, lr=lr, weight_decay=weight_decay)
-
-
-OPTIMIZERS = {Optimizer.adamw: _adamw, Optimizer.adamw_8bit: _adamw_8bit}
-
-
-def start_accelerator(cfg: Training) -> Accelerator:
-    """Return the Accelerator of a run: bf16 autocast where frozen weights are bfloat16, trackers as asked."""
-    trackers = [] if cfg.tracker is Tracker.none else [cfg.tracker.value]
-    accelerator = Accelerator(
-        gradient_accumulation_steps=cfg.gradient_accumulation_steps,
-        step_scheduler_with_optimizer=False,
-        mixed_precision="bf16" if cfg.model_family.dtype is DType.bfloat16 else "no",
-        log_with=trackers or None,
-        project_dir=cfg.save_dir,
-        # A vision tower has parts that no gradient reaches (LLaVA reads its second to last layer).
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(
-                broadcast_buffers=False, find_unused_parameters=cfg.trains(Component.vision_tower)
-            )
-        ],
-    )
-    if cfg.optimizer is Optimizer.adamw_8bit and accelerator.device.type != "cuda":
-        raise UserError("optimizer=adamw_8bit needs a CUDA device and there is none; set optimizer=adamw.")
-    return accelerator
-
-
-def start_run(
-    run: Run, cfg: Training, accelerator: Accelerator, model: nn.Module, samples: dict[str, list[Sample]]
-) -> None:
-    """Write what the run is made from and log what trains, once every process has looked at the folder."""
-    accelerator.wait_for_everyone()
-    parts = manifest(model)
-    if accelerator.is_main_process:
-        clear(run)
-        facts = {
-            "num_processes": accelerator.num_processes,
-            "distributed_type": accelerator.distributed_type.value,
-            "mixed_precision": accelerator.mixed_precision,
-            "data": {
-                view: {"samples": len(s), "fingerprint": of_json([a.uid for a in s])} for view, s in samples.items()
-            },
-        }
-        run.begin(cfg, facts)
-        write_json(run.folder / "manifest.json", parts)
-        for part, counts in parts["components"].items():
-            trained, frozen = counts["trained"]["parameters"], counts["frozen"]["parameters"]
-            log.info("%-15s %12s trained %12s frozen", part, f"{trained:,}", f"{frozen:,}")
-    if cfg.tracker is not Tracker.none:
-        accelerator.init_trackers("unlearn", init_kwargs={"wandb": {"dir": cfg.save_dir, "name": run.folder.name}})
-    accelerator.wait_for_everyone()
+    return torch.where(weights > 0, values, torch.zeros_like(values)).sum() / max(count, 1.0)

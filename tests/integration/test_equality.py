@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from unlearn.config.schema import DType
-from unlearn.data.plan import epoch_steps, micro_batches
+from unlearn.data.plan import micro_batches, pass_steps
 from unlearn.models.loading import load_model
 
 WORKER = """
@@ -129,8 +129,9 @@ def test_every_division_logs_the_same_numbers(name, runs):
 
 def test_texts_alone_stand_beside_pictures_in_these_runs():
     """Of the 15 samples the first 10 have a picture: some micro-batch has none while the other process's has."""
-    steps = [step for epoch in range(2) for step in epoch_steps({"train": 15}, "train", 8, 0, epoch)]
-    ranks = [micro_batches(steps, ["train"], rank, 2, 2, 2) for rank in range(2)]
+    one = {"train": "train"}
+    steps = [step for epoch in range(2) for step in pass_steps({"train": 15}, "train", one, 8, 0, epoch)]
+    ranks = [micro_batches(steps, rank, 2, 2, 2) for rank in range(2)]
     pictures = [[any(i < 10 for i in m.ids["train"]) for m in plan] for plan in ranks]
     assert any(one != other for one, other in zip(*pictures, strict=True))
     assert [len(step.ids["train"]) for step in steps] == [8, 7, 8, 7]

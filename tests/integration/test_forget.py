@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from unlearn.forwards import View, label_logits
+from unlearn.forwards import View
 from unlearn.methods.base import load_all
 from unlearn.models.components import component_of
 from unlearn.models.loading import load_encoder, load_model
@@ -45,7 +45,7 @@ def loss_of(family, path, samples):
     model = load_model(family, path and str(path))
     collate = Collator(encoder.pad_id)
     with torch.no_grad():
-        values = [View(collate([encoder.encode(s, 160)]), lambda b: label_logits(model, b)).ce_tokens for s in samples]
+        values = [View(collate([encoder.encode(s, 160)]), model).ce_tokens for s in samples]
     return float(torch.cat(values).mean())
 
 
@@ -210,7 +210,9 @@ def test_a_run_folder_says_what_it_was_made_from(script, tmp_path):
     assert facts["num_processes"] == 1
     assert facts["distributed_type"] == "NO"
     assert set(facts["packages"]) >= {"torch", "transformers", "peft"}
-    assert {view: part["samples"] for view, part in facts["data"].items()} == {"forget": 3, "retain": 12}
+    assert {view: part["samples"] for view, part in facts["data"].items()} == {
+        "forget": 3, "retain": 12, "refusals": 118,
+    }  # fmt: skip
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["forget_loss"]["name"], config["LoRA"]["r"]) == ("npo", 4)
     parts = json.loads((out / "manifest.json").read_text())["components"]

@@ -1,14 +1,18 @@
 """Logits at answer positions against full logits, and one forward per model and view whatever is asked."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Sample
 from unlearn.forwards import NEEDS_REFERENCE, View, answer_counts, kl_divergence, label_logits
+from unlearn.models.components import decoder
 from unlearn.models.loading import load_encoder, load_model
 
-QUANTITIES = ("ce_tokens", "logps", "ref_logps", "kl_tokens", "reverse_kl_tokens")
+QUANTITIES = ("ce_tokens", "entropy_tokens", "logps", "ref_logps", "kl_tokens", "reverse_kl_tokens")
+WITH_ARGUMENT = {"softened_kl_tokens": 2.0, "ref_hidden": 1}
 
 
 @pytest.fixture
@@ -48,46 +52,98 @@ def test_the_output_layer_runs_at_answer_positions_only(mixed):
     assert seen == [int((batch.labels != IGNORE).sum())]
 
 
+class Counted(torch.nn.Module):
+    """A model that counts its forwards, and a teacher that is the model itself."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.calls = model, 0
+
+    def forward(self, **inputs):
+        self.calls += 1
+        return self.model(**inputs)
+
+    @contextmanager
+    def frozen(self):
+        with torch.no_grad():
+            yield self
+
+
 def test_one_forward_per_model_whatever_is_asked(mixed):
     model, batch, _ = mixed
-    calls = {"policy": 0, "reference": 0}
-
-    def count(who):
-        def run(b):
-            calls[who] += 1
-            return label_logits(model, b)
-
-        return run
-
-    view = View(batch, count("policy"), count("reference"))
-    assert calls == {"policy": 0, "reference": 0}
+    policy, reference = Counted(model), Counted(model)
+    view = View(batch, policy, reference.frozen)
+    view.weights("token")
+    assert (policy.calls, reference.calls) == (0, 0)
+    assert view.ref_logps.shape == (2,)
+    assert (policy.calls, reference.calls) == (0, 1)
     for quantity in QUANTITIES * 2:
         getattr(view, quantity)
-    view.weights("token")
-    assert calls == {"policy": 1, "reference": 1}
-    plain = View(batch, count("policy"))
-    assert plain.logps.shape == (2,)
-    assert calls == {"policy": 2, "reference": 1}
+    for temperature in (1.0, 4.0):
+        view.softened_kl_tokens(temperature)
+    assert (policy.calls, reference.calls) == (1, 1)
+    for _ in range(2):
+        assert view.hidden(1).shape == view.ref_hidden(1).shape
+    assert (policy.calls, reference.calls) == (2, 2)
+    assert View(batch, policy).logps.shape == (2,)
+    assert (policy.calls, reference.calls) == (3, 2)
 
 
 def test_what_is_not_declared_cannot_be_had(mixed):
     model, batch, _ = mixed
     for quantity in NEEDS_REFERENCE:
+        view = View(batch, model)
         with pytest.raises(RuntimeError, match="without declaring it"):
-            getattr(View(batch, lambda b: label_logits(model, b)), quantity)
+            getattr(view, quantity)(WITH_ARGUMENT[quantity]) if quantity in WITH_ARGUMENT else getattr(view, quantity)
 
 
 def test_the_reference_gets_no_gradient(mixed):
     model, batch, _ = mixed
-    view = View(batch, lambda b: label_logits(model, b), lambda b: label_logits(model, b))
+    view = View(batch, model, Counted(model).frozen)
     assert not view.ref_logps.requires_grad
+    assert not view.ref_hidden(0).requires_grad
     assert view.logps.requires_grad
+    assert view.hidden(0).requires_grad
     torch.testing.assert_close(view.logps, view.ref_logps)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_hidden_states_are_those_of_the_whole_model_and_the_rest_does_not_run(layer, mixed):
+    """Layers after the asked one, the output layer's rows: none; the model is left as it was."""
+    model, batch, _ = mixed
+    ran = []
+    layers = decoder(model).layers
+    for number, module in enumerate(layers):
+        module.register_forward_hook(lambda _m, _i, _o, n=number: ran.append(n))
+    rows = []
+    model.get_output_embeddings().register_forward_hook(lambda _m, i, _o: rows.append(i[0].shape[:-1].numel()))
+    with torch.no_grad():
+        found = View(batch, model).hidden(layer)
+        assert ran == list(range(layer + 1))
+        assert rows == [0]
+        assert decoder(model).layers is layers
+        kept = []
+        hook = layers[layer].register_forward_hook(lambda _m, _i, out: kept.append(out))
+        logits = label_logits(model, batch)
+        hook.remove()
+    full = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+    positions = [(row, p - 1) for row, line in enumerate(batch.labels.tolist()) for p, t in enumerate(line) if t >= 0]
+    torch.testing.assert_close(found, torch.stack([full[row, position] for row, position in positions]))
+    assert found.shape == (len(logits.rows), 16)
+
+
+def test_entropy_of_a_uniform_and_of_a_certain_distribution(mixed):
+    _, batch, _ = mixed
+    for scale, expected in ((0.0, torch.tensor(264.0).log().item()), (1e4, 0.0)):
+        logits = torch.zeros(int((batch.labels != IGNORE).sum()), 264)
+        logits[:, 3] = scale
+        view = View(batch, lambda logits=logits, **_: type("Out", (), {"logits": logits}))
+        assert view.entropy_tokens.tolist() == pytest.approx([expected] * len(logits), abs=1e-5)
 
 
 def test_sums_over_sequences(mixed):
     model, batch, _ = mixed
-    view = View(batch, lambda b: label_logits(model, b))
+    view = View(batch, model)
     first = int((batch.labels[0] != IGNORE).sum())
     torch.testing.assert_close(view.logps, torch.stack([-view.ce_tokens[:first].sum(), -view.ce_tokens[first:].sum()]))
 

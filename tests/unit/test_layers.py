@@ -10,7 +10,7 @@ PACKAGE = PROJECT / "unlearn"
 
 BOTTOM = {"errors", "files", "config.schema", "fingerprint"}
 CONFIG = {*BOTTOM, "config.loading"}
-SAMPLES = {"data.samples", "data.questions"}
+SAMPLES = {"data.samples", "data.questions", "data.answers"}
 ROWS = {*SAMPLES, "data.rows", "data.views", "data.pictures", "data.refusals"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     # Data: rows and samples know nothing of models; the loader alone encodes.
     "data.samples": set(),
     "data.questions": set(),
+    "data.answers": {*SAMPLES, "errors"},
     "data.plan": SAMPLES,
     "data.collate": SAMPLES,
     "data.refusals": {*SAMPLES, "errors"},
@@ -32,11 +33,12 @@ ALLOWED: dict[str, set[str]] = {
     "data.mini": {*CONFIG, *ROWS, "data.mini", "data.collate", "data.plan", "models", "forwards"},
     # Models: from samples to tensors, weights and parts.
     "models": {*BOTTOM, *SAMPLES, "models"},
-    "forwards": {"data.samples"},
-    "reference": {"data.samples", "forwards"},
+    "forwards": {"data.samples", "models.components"},
+    "reference": {"forwards"},
     # Methods see views alone.
-    "methods.base": {"forwards"},
-    "methods": {"forwards", "methods.base"},
+    "methods.base": {"data.answers", "forwards"},
+    "methods": {"data.answers", "forwards", "methods.base"},
+    "penalty": {"config.schema"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "metrics"},
     "evaluation": {
@@ -45,9 +47,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "run": CONFIG,
     "state": set(),
+    "engine": {*CONFIG, *SAMPLES, "models.components", "run"},
     "trainer": {
-        *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "forwards", "reference", "methods.base", "models", "run",
-        "state",
+        *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "methods.base", "models",
+        "penalty", "run", "state",
     },
     "entry": {*CONFIG, "methods.base", "evaluation.tasks"},
     "experiment": {

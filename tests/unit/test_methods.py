@@ -7,14 +7,15 @@ import inspect
 import math
 import re
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Encoded
-from unlearn.forwards import View, answer_counts, label_logits
-from unlearn.methods.base import REGISTRY, load_all
+from unlearn.forwards import View, answer_counts
+from unlearn.methods.base import REGISTRY, Views, load_all
 from unlearn.methods.npo import npo_loss
 from unlearn.trainer import normalised
 
@@ -43,6 +44,11 @@ class Table(torch.nn.Module):
         full = embedded + context @ self.weight.T
         return type("Out", (), {"logits": full[logits_to_keep]})
 
+    @contextmanager
+    def frozen(self):
+        with torch.no_grad():
+            yield self
+
 
 def encoded(name):
     ids, prompt = ROWS[name]
@@ -55,14 +61,16 @@ def batch(*names, side="right", dummies=()):
 
 def views(policy, reference, forget, retain):
     asked = {"forget": forget, "retain": retain}
-    teacher = lambda b: label_logits(reference, b)  # noqa: E731
-    return {name: View(b, lambda x: label_logits(policy, x), teacher) for name, b in asked.items()}
+    return Views({name: View(b, policy, reference.frozen) for name, b in asked.items()})
 
 
 def total(method, asked, counts=None):
     """The trainer's sum of the terms for one process and one micro-batch."""
     counts = counts or {name: answer_counts(view.batch) for name, view in asked.items()}
-    return sum(t.weight * normalised(t, asked[t.view], counts[t.view][t.per]) for t in method.terms(asked))
+    return sum(
+        t.weight * normalised(t.values, asked[t.view].weights(t.per), counts[t.view][t.per])
+        for t in method.terms(asked)
+    )
 
 
 def token_log_probs(model, name):
@@ -278,15 +286,13 @@ def test_micro_batches_add_up(name):
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf")])
 @pytest.mark.parametrize("per", ["token", "sequence"])
 def test_a_dummy_row_counts_nothing_whatever_its_value(value, per):
-    from unlearn.methods.base import Term
-
     policy, reference = tables()
     forget = batch("forget", dummies=["forget_long"])
     view = views(policy, reference, forget, forget)["forget"]
     real = view.weights(per) > 0
     assert real.tolist() == ([True] * 2 + [False] * 3 if per == "token" else [True, False])
     values = torch.where(real, 2.0, value).requires_grad_()
-    share = normalised(Term("forget", values, per), view, answer_counts(forget)[per])
+    share = normalised(values, view.weights(per), answer_counts(forget)[per])
     assert share.item() == 2.0
     share.backward()
     assert torch.equal(values.grad, real / real.sum())

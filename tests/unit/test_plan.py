@@ -4,9 +4,14 @@ from collections import Counter
 
 import pytest
 
-from unlearn.data.plan import MicroBatch, Step, epoch_steps, micro_batches
+from unlearn.data.plan import MicroBatch, Step, micro_batches, pass_steps
 
 SIZES = {"forget": 21, "retain": 50}
+VIEWS = {"forget": "forget", "retain": "retain"}
+
+
+def epoch_steps(sizes, primary, batch, seed, epoch, views=VIEWS, samples=None):
+    return pass_steps(sizes, primary, views, batch, seed, epoch, samples)
 
 
 def epochs(sizes, count, seed=0, batch=8, primary="forget"):
@@ -62,22 +67,43 @@ RETAIN_ORDER = (8, 3, 2, 6, 4, 5)
 @pytest.mark.parametrize("forget", [21, 8, 1, 9])
 def test_micro_batches_partition_each_step(world, batch, parts, forget):
     steps = epoch_steps({"forget": forget, "retain": 30}, "forget", 8, 0, 0)
-    ranks = [micro_batches(steps, ["forget", "retain"], r, world, batch, parts) for r in range(world)]
+    ranks = [micro_batches(steps, r, world, batch, parts) for r in range(world)]
     for plan in ranks:
         assert len(plan) == len(steps) * parts
         assert all(len(m.ids[view]) <= batch for m in plan for view in m.ids)
     for number, step in enumerate(steps):
         for view, expected in step.ids.items():
-            found = [i for plan in ranks for m in plan if m.step == number for i in m.ids[view]]
+            found = [i for plan in ranks for m in plan[number * parts : (number + 1) * parts] for i in m.ids[view]]
             assert Counter(found) == Counter(expected)
 
 
 def test_the_last_step_leaves_micro_batches_empty():
-    steps = epoch_steps({"forget": 9, "retain": 9}, "forget", 8, 0, 0)
-    last = [m for m in micro_batches(steps, ["forget"], 1, 2, 2, 2) if m.step == 1]
-    assert last == [MicroBatch(1, {"forget": ()}), MicroBatch(1, {"forget": ()})]
+    steps = epoch_steps({"forget": 9, "retain": 9}, "forget", 8, 0, 4, {"forget": "forget"})
+    last = micro_batches(steps, 1, 2, 2, 2)[2:]
+    assert last == [MicroBatch(4, {"forget": ()}), MicroBatch(4, {"forget": ()})]
 
 
 def test_only_the_views_that_are_needed():
-    steps = epoch_steps(SIZES, "forget", 8, 0, 0)
-    assert all(set(m.ids) == {"retain"} for m in micro_batches(steps, ["retain"], 0, 1, 8, 1))
+    steps = epoch_steps(SIZES, "forget", 8, 0, 0, {"retain": "retain"})
+    assert [step.ids for step in steps] == [
+        {"retain": step.ids["retain"]} for step in epoch_steps(SIZES, "forget", 8, 0, 0)
+    ]
+
+
+def test_views_of_one_set_have_the_same_samples_in_the_same_places():
+    steps = epoch_steps(SIZES, "forget", 8, 0, 1, {"idk": "forget", "forget": "forget", "retain": "retain"})
+    assert all(step.ids["idk"] == step.ids["forget"] for step in steps)
+    plain = epoch_steps(SIZES, "forget", 8, 0, 1)
+    assert [step.ids["forget"] for step in steps] == [step.ids["forget"] for step in plain]
+
+
+@pytest.mark.parametrize("samples", [21, 7, 120])
+def test_a_pass_of_another_length_draws_without_replacement_over_epochs(samples):
+    """A pass over `samples` retained ones goes on where the last one ended, and begins again after all 50."""
+    drawn = [i for epoch in range(4) for i in ids(epoch_steps(SIZES, "retain", 8, 0, epoch, VIEWS, samples), "retain")]
+    assert len(drawn) == 4 * samples
+    for start in range(0, len(drawn), 50):
+        block = drawn[start : start + 50]
+        assert len(set(block)) == len(block)
+    first = epoch_steps(SIZES, "retain", 8, 0, 0, VIEWS, samples)
+    assert [len(step.ids["forget"]) for step in first] == [len(step.ids["retain"]) for step in first]

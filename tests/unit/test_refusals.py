@@ -2,7 +2,7 @@
 
 import pytest
 
-from unlearn.data.refusals import load_refusals, refusal_for
+from unlearn.data.refusals import load_refusals, refusal_samples
 from unlearn.errors import UserError
 
 
@@ -23,12 +23,8 @@ def test_refusals_are_read_without_line_ends_and_empty_lines(tmp_path):
         load_refusals(tmp_path / "absent.txt")
 
 
-def test_a_refusal_follows_from_seed_epoch_and_uid():
-    refusals = load_refusals()
-    drawn = {
-        key: refusal_for(refusals, *key) for key in [(s, e, f"u{i}") for s in (0, 1) for e in (0, 1) for i in range(50)]
-    }
-    assert drawn == {key: refusal_for(refusals, *key) for key in reversed(drawn)}
-    for fixed in range(2):
-        assert len({answer for key, answer in drawn.items() if key[fixed] == 0}) > 20
-    assert sum(drawn[0, 0, f"u{i}"] != drawn[0, 1, f"u{i}"] for i in range(50)) > 40
+def test_refusals_are_a_set_to_take_answers_from(tmp_path):
+    file = tmp_path / "idk.txt"
+    file.write_text("No.\nNever.\n")
+    assert [(sample.answer, sample.image) for sample in refusal_samples(str(file))] == [("No.", None), ("Never.", None)]
+    assert [sample.answer for sample in refusal_samples(None)] == load_refusals()

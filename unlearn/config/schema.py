@@ -87,6 +87,13 @@ class Optimizer(Enum):
     adamw_8bit = "adamw_8bit"
 
 
+class NormFrom(Enum):
+    """Where an L1 penalty is measured from: 0, or the weights that the run starts from."""
+
+    zero = "zero"
+    start = "start"
+
+
 @dataclass
 class ModelFamily:
     """One file of config/model_family: everything that distinguishes one model family from another."""
@@ -159,6 +166,9 @@ class Training:
     lr_scheduler: Scheduler = option(Scheduler.linear, "constant | constant_with_warmup | linear | cosine")
     warmup_ratio: float = option(0.0, "part of all steps in which the learning rate rises")
     max_grad_norm: float | None = option(1.0, "largest gradient norm; null: no clipping")
+    l1_lambda: float = option(0.0, "weight of the L1 norm of what trains; 0: no such penalty")
+    l_norm_from: NormFrom = option(NormFrom.zero, "zero: |theta| | start: |theta - theta_0|")
+    l1_decay: bool = option(False, "l1_lambda falls linearly, epoch by epoch, towards 0")
     seed: int = option(0, "order of the samples, pairing and initial adapters")
     freeze_vision_module: bool = option(True, "the vision tower does not train")
     freeze_projector: bool = option(False, "the projector does not train")
@@ -177,7 +187,7 @@ class Training:
         """Return every value that is out of range or contradicts another."""
         positive = ("lr", "batch_size", "gradient_accumulation_steps", "num_epochs", "max_length")
         found = [out_of_range(k, getattr(self, k), "above 0") for k in positive if getattr(self, k) <= 0]
-        not_negative = ("weight_decay", "num_workers", "save_state_every", "seed")
+        not_negative = ("weight_decay", "num_workers", "save_state_every", "seed", "l1_lambda")
         found += [out_of_range(k, getattr(self, k), "0 or above") for k in not_negative if getattr(self, k) < 0]
         if not 0 <= self.warmup_ratio <= 1:
             found.append(out_of_range("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
@@ -207,6 +217,11 @@ class ForgetConfig(Training):
     forget_modality: Modality = option(Modality.both, "both | image | text")
     forget_data_path: str | None = option(None, "where the forget split is read from; null: data.path")
     retain_data_path: str | None = option(None, "where the retain split is read from; null: data.path")
+    refusals_path: str | None = option(None, "text file with one \"I don't know\" a line; null: the suite's own list")
+
+    def trains(self, part: Component) -> bool:
+        """Tell whether anything of `part` trains; a method that trains single layers leaves the other parts alone."""
+        return super().trains(part) and (part is Component.language_model or not self.forget_loss.trains_layers())
 
     def problems(self) -> list[str]:
         """Return what is wrong with the keys of a forget run, the method's own parameters included."""

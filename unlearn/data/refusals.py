@@ -1,9 +1,8 @@
 """Answers of the kind "I don't know": refusals.txt, one answer a line, for questions in words and about pictures."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from unlearn.data.questions import stable_integer
+from unlearn.data.samples import Sample
 from unlearn.errors import UserError
 
 OWN_LIST = Path(__file__).with_name("refusals.txt")
@@ -22,6 +21,10 @@ def load_refusals(path: Path = OWN_LIST) -> list[str]:
     return answers
 
 
-def refusal_for(refusals: Sequence[str], seed: int, epoch: int, uid: str) -> str:
-    """Return the refusal that a sample gets in an epoch: a function of these alone, so no worker or rank changes it."""
-    return refusals[stable_integer("refusal", seed, epoch, uid) % len(refusals)]
+def refusal_samples(path: str | None) -> list[Sample]:
+    """Return the refusals of a file (None: the suite's own list) as a set that other samples take their answers from.
+
+    Raises UserError as `load_refusals` does.
+    """
+    answers = load_refusals(OWN_LIST if path is None else Path(path))
+    return [Sample(f"refusal-{answer}", "", answer, None, "") for answer in answers]

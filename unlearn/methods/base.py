@@ -1,14 +1,20 @@
-"""The contract of an unlearning method: a small dataclass that says what it needs and yields loss terms."""
+"""The contract of an unlearning method: a small dataclass that says what it needs and yields loss terms.
+
+A run is a sequence of *phases*, each a pass over one set; a method without phases of its own has one an epoch. What a
+method needs beyond losses is data too: views with other answers, a window of layers that trains, a mean that is
+measured at the start, and where along the way from start to end the run's weights finally lie.
+"""
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
 from torch import Tensor
 
+from unlearn.data.answers import Answers
 from unlearn.forwards import NEEDS_REFERENCE, View
 
 REGISTRY: dict[str, type["Method"]] = {}
@@ -27,6 +33,59 @@ class Term:
     values: Tensor
     per: str
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method may know of its run.
+
+    seed      of the run
+    depth     number of decoder layers, 0 where the model has none
+    measured  means of `Method.measures`, taken before the first step
+    """
+
+    seed: int = 0
+    depth: int = 0
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+class Views(dict[str, View]):
+    """The views of a micro-batch by name, with the number of optimiser steps done before it and the run's facts."""
+
+    def __init__(self, views: Mapping[str, View], step: int = 0, facts: Facts | None = None) -> None:
+        super().__init__(views)
+        self.step = step
+        self.facts = facts or Facts()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One pass over a set.
+
+    name     goes before the names of its terms in the log; empty for a method with one kind of phase
+    primary  the set that the pass is over: "forget" or "retain"
+    needs    the quantities of each view that `terms` will ask for
+    terms    yields the loss terms of one micro-batch
+    samples  length of the pass; None: the whole set
+    """
+
+    name: str
+    primary: str
+    needs: Mapping[str, tuple[str, ...]]
+    terms: Callable[[Views], Iterable[Term]]
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A mean over a whole set, taken on the start model before the first step.
+
+    view    the set
+    values  from one of its views, and the facts so far, [N] per answer token
+    """
+
+    view: str
+    values: Callable[[View, Facts], Tensor]
 
 
 class RetainTerm(Enum):
@@ -51,12 +110,39 @@ class Method:
     name: str = "???"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the quantities of each view that `terms` will ask for."""
+        """Return the quantities of each view that the terms of any phase will ask for."""
         raise NotImplementedError
 
-    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def terms(self, views: Views) -> Iterable[Term]:
         """Yield the loss terms of one micro-batch."""
         raise NotImplementedError
+
+    def phases(self, epoch: int, sizes: Mapping[str, int]) -> Sequence[Phase]:
+        """Return the passes of an epoch (from 0), for sets of these sizes: by default one over the forget set."""
+        del epoch, sizes
+        return [Phase("", "forget", self.needs(), self.terms)]
+
+    def answers(self) -> Mapping[str, Answers]:
+        """Return the views that ask the questions of a set and have other answers."""
+        return {}
+
+    def measures(self) -> Mapping[str, Measure]:
+        """Return the means that are taken before the first step, as `views.facts.measured`."""
+        return {}
+
+    def trained_layers(self, depth: int) -> range | None:
+        """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""
+        del depth
+
+    def trains_layers(self) -> bool:
+        """Tell whether the method restricts what trains to some decoder layers."""
+        return self.trained_layers(1) is not None
+
+    def extrapolation(self) -> float | None:
+        """Return s where the run's weights are theta_0 + s (theta_1 - theta_0), theta_1 being the last step's.
+
+        None: they are theta_1.
+        """
 
     def problems(self) -> list[str]:
         """Return what is wrong with the parameters, one sentence each."""
@@ -88,7 +174,7 @@ class ForgetRetain(Method):
         quantity = RETAIN_QUANTITY.get(self.retain_term)
         return {"retain": (quantity,)} if quantity else {}
 
-    def retain_terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def retain_terms(self, views: Views) -> Iterable[Term]:
         """Yield the retain term, where there is one."""
         for view, (quantity,) in self.retain_needs().items():
             yield Term(view, getattr(views[view], quantity), per="token", weight=self.retain_weight)

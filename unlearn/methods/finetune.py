@@ -3,11 +3,10 @@
 L = E_{answer tokens}[ -log pi(y_t | y_<t, x) ]
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearn.forwards import View
-from unlearn.methods.base import Method, Term
+from unlearn.methods.base import Method, Phase, Term, Views
 
 
 @dataclass
@@ -20,6 +19,11 @@ class Finetune(Method):
         """Ask for the token cross-entropy on the only view."""
         return {"train": ("ce_tokens",)}
 
-    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def terms(self, views: Views) -> Iterable[Term]:
         """Yield the cross-entropy."""
         yield Term("train", views["train"].ce_tokens, per="token")
+
+    def phases(self, epoch: int, sizes: Mapping[str, int]) -> Sequence[Phase]:
+        """Return one pass over the only set."""
+        del epoch, sizes
+        return [Phase("", "train", self.needs(), self.terms)]

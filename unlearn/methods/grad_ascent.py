@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unlearn.forwards import View
-from unlearn.methods.base import Method, Term, register
+from unlearn.methods.base import Method, Term, Views, register
 
 
 @register
@@ -25,6 +24,6 @@ class GradAscent(Method):
         """Ask for the token cross-entropy on the forget view."""
         return {"forget": ("ce_tokens",)}
 
-    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def terms(self, views: Views) -> Iterable[Term]:
         """Yield minus the cross-entropy of the forget answers."""
         yield Term("forget", -views["forget"].ce_tokens, per="token")

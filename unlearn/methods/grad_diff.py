@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unlearn.forwards import View
-from unlearn.methods.base import ForgetRetain, Term, register
+from unlearn.methods.base import ForgetRetain, Term, Views, register
 
 
 @register
@@ -30,7 +29,7 @@ class GradDiffCeCe(ForgetRetain):
         """Ask for the token cross-entropy on both views."""
         return {"forget": ("ce_tokens",), **self.retain_needs()}
 
-    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def terms(self, views: Views) -> Iterable[Term]:
         """Yield minus the weighted forget cross-entropy, then the retain cross-entropy."""
         yield Term("forget", -views["forget"].ce_tokens, per="token", weight=self.forget_weight)
         yield from self.retain_terms(views)

@@ -12,8 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from unlearn.forwards import View
-from unlearn.methods.base import ForgetRetain, Term, register
+from unlearn.methods.base import ForgetRetain, Term, Views, register
 
 
 def npo_loss(logps: Tensor, ref_logps: Tensor, beta: float) -> Tensor:
@@ -39,7 +38,7 @@ class NPO(ForgetRetain):
         """Ask for sequence log-probabilities of model and reference, and for the retain term's quantity."""
         return {"forget": ("logps", "ref_logps"), **self.retain_needs()}
 
-    def terms(self, views: Mapping[str, View]) -> Iterable[Term]:
+    def terms(self, views: Views) -> Iterable[Term]:
         """Yield the NPO loss per forget sequence, then the retain term."""
         forget = views["forget"]
         yield Term("forget", npo_loss(forget.logps, forget.ref_logps, self.beta), "sequence", self.forget_weight)

@@ -93,3 +93,26 @@ def tied_names(model: nn.Module) -> dict[str, str]:
             tied[name] = first[parameter]
         first.setdefault(parameter, name)
     return tied
+
+
+def decoder(model: nn.Module) -> nn.Module:
+    """Return the module of the language model that owns its decoder layers, as a ModuleList `layers`.
+
+    `model` may be wrapped, by adapters or for several processes. Raises UserError where there is no such module.
+    """
+    for name, module in model.named_modules():
+        if isinstance(getattr(module, "layers", None), nn.ModuleList) and _in_language_model(name):
+            return module
+    raise UserError(f"{type(model).__name__} has no decoder layers that are known; its language model needs `layers`.")
+
+
+def _in_language_model(name: str) -> bool:
+    try:
+        return component_of(name) is Component.language_model
+    except UserError:
+        return False
+
+
+def depth(model: nn.Module) -> int:
+    """Return the number of decoder layers."""
+    return len(decoder(model).layers)
