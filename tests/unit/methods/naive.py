@@ -1,0 +1,72 @@
+"""Plain Python: what the stand-in computes, one number after the other, and the usual losses from it."""
+
+import math
+
+from stand_in import DEPTH, VOCABULARY
+
+V = range(VOCABULARY)
+
+
+def states(model, row, length=None):
+    """After each layer [position][unit], for a row filled up with padding on the right to `length` positions."""
+    w = model.weight.tolist()
+    padding = (length or len(row.ids)) - len(row.ids)
+    hidden = [list(w[token]) for token in row.ids] + [[0.0] * VOCABULARY] * padding
+    found = []
+    for _ in range(DEPTH):
+        after = []
+        for position, own in enumerate(hidden):
+            seen = hidden[: min(position + 1, len(row.ids))]
+            context = [sum(state[k] for state in seen) / len(seen) for k in V]
+            after.append([own[v] + sum(context[k] * w[v][k] for k in V) for v in V])
+        found.append(after)
+        hidden = after
+    return found
+
+
+def answer_states(model, row, layer):
+    """The states of a layer (from 0) at the positions that predict an answer token."""
+    return states(model, row)[layer][row.prompt - 1 : len(row.ids) - 1]
+
+
+def log_softmax(logits):
+    norm = math.log(sum(math.exp(z) for z in logits))
+    return [z - norm for z in logits]
+
+
+def token_log_probs(model, row):
+    """Per answer token the log-probabilities [V] of the position that predicts it, and the token."""
+    return [
+        (log_softmax(logits), token)
+        for logits, token in zip(answer_states(model, row, DEPTH - 1), row.ids[row.prompt :], strict=True)
+    ]
+
+
+def logp(model, row):
+    return sum(table[token] for table, token in token_log_probs(model, row))
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def naive_ce(model, rows):
+    return mean(-table[token] for row in rows for table, token in token_log_probs(model, row))
+
+
+def naive_entropy(model, rows):
+    return mean(-sum(math.exp(p) * p for p in table) for row in rows for table, _ in token_log_probs(model, row))
+
+
+def naive_kl(first, second, rows):
+    """KL(first || second), so (reference, model) is the forward direction."""
+    return mean(
+        sum(math.exp(p) * (p - q) for p, q in zip(ours, theirs, strict=True))
+        for row in rows
+        for (ours, _), (theirs, _) in zip(token_log_probs(first, row), token_log_probs(second, row), strict=True)
+    )
+
+
+def naive_npo(model, reference, rows, beta):
+    return mean(2 / beta * math.log(1 + math.exp(beta * (logp(model, row) - logp(reference, row)))) for row in rows)
