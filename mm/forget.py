@@ -22,8 +22,7 @@ def main(cfg: ForgetConfig) -> Path:
     from unlearn.data.views import check_splits, forget_and_retain
     from unlearn.engine import start_accelerator, start_run
     from unlearn.models.checkpoint import save_checkpoint
-    from unlearn.models.components import depth
-    from unlearn.models.loading import load_encoder, load_model, resolve
+    from unlearn.models.loading import load_encoder, load_model, read_depth, resolve
     from unlearn.models.trainable import make_trainable
     from unlearn.reference import build
     from unlearn.run import open_run
@@ -49,11 +48,11 @@ def main(cfg: ForgetConfig) -> Path:
     sets = {"forget": forget, "retain": retain, "refusals": refusal_samples(cfg.refusals_path)}
     check_pictures((sample.uid, sample.image) for sample in [*forget, *retain])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
+    method = cfg.method()
+    layers = method.trained_layers(read_depth(cfg.model_family, chain))
 
     accelerator = start_accelerator(cfg)
-    model = load_model(cfg.model_family, cfg.model_path)
-    method = cfg.method()
-    model = make_trainable(model, cfg, method.trained_layers(depth(model)))
+    model = make_trainable(load_model(cfg.model_family, cfg.model_path), cfg, layers)
     reference = build(model.to(accelerator.device), accelerator.autocast) if method.needs_reference() else None
     start_run(run, cfg, accelerator, model, sets)
 

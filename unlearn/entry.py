@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unlearn.config.loading import PROJECT, first_line, to_object
+from unlearn.config.loading import NO_GRADIENT, PROJECT, REFUSED, first_line, to_object
 from unlearn.config.schema import Data, ModelFamily
 from unlearn.errors import UserError, nearest, unknown
 
@@ -121,6 +121,8 @@ def _compose(config_name: str, overrides: list[str], schema: type) -> DictConfig
 def _in_words(error: Exception, overrides: list[str], schema: type) -> str:
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
+        if key in REFUSED or override in REFUSED:
+            return NO_GRADIENT.format(override)
         folder = CONFIG / key
         if folder.is_dir() and f"{key}/{value}" in str(error):
             options = sorted(path.stem for path in folder.glob("*.yaml"))

@@ -120,3 +120,14 @@ def script(overrides, people):
         return script_main(name).main(cfg)
 
     return run
+
+
+@pytest.fixture
+def sides(people):
+    """Samples to be forgotten and to be kept."""
+    from unlearn.config.schema import Data, Modality
+    from unlearn.data.views import forget_and_retain
+
+    data = Data(name="people", path=str(people), text_path=str(people), qa_per_person=1)
+    forget, retain = forget_and_retain(data, "forget10", "retain90", Modality.both, 0)
+    return {"forget": forget, "retain": retain}

@@ -49,16 +49,6 @@ def loss_of(family, path, samples):
     return float(torch.cat(values).mean())
 
 
-@pytest.fixture
-def sides(people):
-    from unlearn.config.schema import Data, Modality
-    from unlearn.data.views import forget_and_retain
-
-    data = Data(name="people", path=str(people), text_path=str(people), qa_per_person=1)
-    forget, retain = forget_and_retain(data, "forget10", "retain90", Modality.both, 0)
-    return {"forget": forget, "retain": retain}
-
-
 @pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_moves_the_losses_its_way_and_leaves_the_frozen_alone(

@@ -13,6 +13,10 @@ from unlearn.errors import UserError, unknown
 PROJECT = Path(__file__).resolve().parents[2]
 """The repository: entry scripts, config/ and the package."""
 
+NO_GRADIENT = "{} asks for an l0 norm, which counts entries and has no gradient, so no loss; set l1_lambda=... instead."
+REFUSED = ("l0_lambda", "l_norm", "forget_loss=l0")
+"""What other code offers as a loss although nothing can be learned from it."""
+
 OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
 
 
@@ -58,7 +62,9 @@ def _unknown_keys(config: DictConfig, schema: type, prefix: str) -> Iterator[str
     """Hydra accepts `+typo=1` although the schema has no such key, so keys are compared with the fields."""
     allowed = {key.name for key in fields(schema)}
     for key in config:
-        if key not in allowed:
+        if key in REFUSED:
+            yield NO_GRADIENT.format(key)
+        elif key not in allowed:
             yield str(unknown("key", prefix + str(key), [prefix + name for name in allowed]))
         elif not OmegaConf.is_missing(config, key):
             node = config._get_node(key)

@@ -221,7 +221,7 @@ class ForgetConfig(Training):
 
     def trains(self, part: Component) -> bool:
         """Tell whether anything of `part` trains; a method that trains single layers leaves the other parts alone."""
-        return super().trains(part) and (part is Component.language_model or not self.forget_loss.trains_layers())
+        return super().trains(part) and (part is Component.language_model or not self.forget_loss.trains_layers)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the keys of a forget run, the method's own parameters included."""

@@ -107,6 +107,8 @@ class Method:
     """
 
     paper: ClassVar[str] = ""
+    trains_layers: ClassVar[bool] = False
+    """Whether `trained_layers` restricts what trains."""
     name: str = "???"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
@@ -133,10 +135,6 @@ class Method:
     def trained_layers(self, depth: int) -> range | None:
         """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""
         del depth
-
-    def trains_layers(self) -> bool:
-        """Tell whether the method restricts what trains to some decoder layers."""
-        return self.trained_layers(1) is not None
 
     def extrapolation(self) -> float | None:
         """Return s where the run's weights are theta_0 + s (theta_1 - theta_0), theta_1 being the last step's.

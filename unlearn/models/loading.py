@@ -18,7 +18,7 @@ from unlearn.models.folders import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
-__all__ = ["PROCESSOR_FILES", "check_model_path", "load_encoder", "load_model", "resolve"]
+__all__ = ["PROCESSOR_FILES", "check_model_path", "load_encoder", "load_model", "read_depth", "resolve"]
 
 PROCESSOR_FILES = (
     "processor_config.json",
@@ -40,6 +40,14 @@ PROCESSOR_FILES = (
 def resolve(family: ModelFamily, model_path: str | None) -> Chain:
     """Return where the weights come from, `model_path` or else the family's pretrained model, without reading them."""
     return resolve_pretrained(family.hub_id) if model_path is None else resolve_chain(model_path)
+
+
+def read_depth(family: ModelFamily, chain: Chain) -> int:
+    """Return the number of decoder layers that the model's config tells; no weight is read."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(chain.root, trust_remote_code=family.trust_remote_code)
+    return config.get_text_config().num_hidden_layers
 
 
 def load_encoder(family: ModelFamily, model_path: str | None) -> Encoder:
