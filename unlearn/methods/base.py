@@ -81,10 +81,12 @@ class Measure:
     """A mean over a whole set, taken on the start model before the first step.
 
     view    the set
+    needs   the quantities that `values` will ask for
     values  from one of its views, and the facts so far, [N] per answer token
     """
 
     view: str
+    needs: tuple[str, ...]
     values: Callable[[View, Facts], Tensor]
 
 
@@ -147,8 +149,9 @@ class Method:
         return []
 
     def needs_reference(self) -> bool:
-        """Tell whether any view asks for the frozen start model."""
-        return any(NEEDS_REFERENCE.intersection(quantities) for quantities in self.needs().values())
+        """Tell whether any view or measure asks for the frozen start model."""
+        asked = [*self.needs().values(), *(measure.needs for measure in self.measures().values())]
+        return any(NEEDS_REFERENCE.intersection(quantities) for quantities in asked)
 
 
 @dataclass

@@ -66,8 +66,8 @@ class RMU(Method):
         ]
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """Ask for the hidden states on both views, and for the reference's."""
-        return {"forget": ("hidden", "ref_hidden"), "retain": ("hidden", "ref_hidden")}
+        """Ask for the hidden states on both views, and for the reference's on the retained one."""
+        return {"forget": ("hidden",), "retain": ("hidden", "ref_hidden")}
 
     def at(self, depth: int) -> int:
         """Return l for a model of `depth` decoder layers. Raises UserError for a layer that it does not have."""
@@ -83,7 +83,7 @@ class RMU(Method):
 
     def measures(self) -> Mapping[str, Measure]:
         """Measure the mean length of the start model's hidden states on D_f, unless c is absolute."""
-        return {"length": Measure("forget", self._length)} if self.c is None else {}
+        return {"length": Measure("forget", ("ref_hidden",), self._length)} if self.c is None else {}
 
     def terms(self, views: Views) -> Iterable[Term]:
         """Yield the squared distances to the target on forget answers, and to the reference on retained ones."""

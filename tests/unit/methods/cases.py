@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from naive import naive_ce, naive_npo
-from stand_in import FORGET, RETAIN, Table
+from naive import answer_states, naive_ce, naive_kl, naive_length, naive_npo, naive_softened_kl, naive_squares
+from stand_in import FORGET, RETAIN, Table, other
+
+from unlearn.methods.rmu import control_vector
 
 Twin = Callable[[Table, Table], float]
 """From the model and the reference."""
@@ -45,6 +47,26 @@ def softplus(x):
     return math.log(1 + math.exp(x))
 
 
+def rmu(model, reference):
+    """Layer 2; c = 3 times the mean length of the reference's hidden states on D_f."""
+    u = control_vector(11, 0).tolist()
+    c = 3 * naive_length(reference, FORGET, 2)
+    forget = naive_squares(model, FORGET, 2, lambda row, position: [c * x for x in u])
+    retain = naive_squares(model, RETAIN, 2, lambda row, position: answer_states(reference, row, 2)[position])
+    return 0.5 * forget + 2 * retain
+
+
+def rmu_derived():
+    """Layer 1 of 3. All states of the uniform model are 0, so its distances are lengths: (5 l)^2 / 11 and l^2 / 11.
+
+    With r the logits of the peaked reference, s their sum and a = r . r, its layer 0 gives r + a and its layer 1
+    r + a + (r + a) . r = r + q with q = a (2 + s): l^2 = a + 2 q s + 11 q^2.
+    """
+    s, a = -math.log(2) - 10 * LOG_20, math.log(2) ** 2 + 10 * LOG_20**2
+    q = a * (2 + s)
+    return 26 / 11 * (a + 2 * q * s + 11 * q * q)
+
+
 CASES = {
     "retain_ft": single(lambda m, r: naive_ce(m, RETAIN), CE),
     "grad_ascent": single(lambda m, r: -naive_ce(m, FORGET), -CE),
@@ -58,5 +80,38 @@ CASES = {
         beta=0.7,
         forget_weight=1.5,
         retain_weight=0.5,
+    ),
+    "scrub": Case(
+        {"alpha": 0.5, "gamma": 2.0, "temperature": 4.0},
+        {
+            "min": lambda m, r: 2 * naive_ce(m, RETAIN) + 0.5 * naive_softened_kl(r, m, RETAIN, 4),
+            "max": lambda m, r: -naive_softened_kl(r, m, FORGET, 4),
+        },
+        {"min": CE + KL, "max": -KL},
+    ),
+    "scrub_joint": single(
+        lambda m, r: (
+            2 * naive_ce(m, RETAIN)
+            + 0.5 * naive_softened_kl(r, m, RETAIN, 4)
+            - 0.3 * naive_softened_kl(r, m, FORGET, 4)
+        ),
+        CE,
+        alpha=0.5,
+        gamma=2.0,
+        temperature=4.0,
+        forget_weight=0.3,
+    ),
+    "rmu": single(rmu, rmu_derived(), layer=2, c_relative=3.0, forget_weight=0.5, retain_weight=2.0),
+    "sku": single(
+        lambda m, r: (
+            0.7 * naive_ce(m, FORGET)
+            + 1.2 / 3 * sum(naive_ce(m, other(FORGET, draw)) for draw in range(3))
+            - 0.2 * naive_kl(r, m, RETAIN)
+        ),
+        3.5 * CE - 0.5 * KL,
+        forget_weight=0.7,
+        random_weight=1.2,
+        kl_weight=0.2,
+        random_answers=3,
     ),
 }

@@ -70,3 +70,27 @@ def naive_kl(first, second, rows):
 
 def naive_npo(model, reference, rows, beta):
     return mean(2 / beta * math.log(1 + math.exp(beta * (logp(model, row) - logp(reference, row)))) for row in rows)
+
+
+def naive_softened_kl(first, second, rows, temperature):
+    """T^2 KL(first || second) of softmax(logits / T)."""
+    values = []
+    for row in rows:
+        pairs = zip(answer_states(first, row, DEPTH - 1), answer_states(second, row, DEPTH - 1), strict=True)
+        for pair in pairs:
+            ours, theirs = (log_softmax([z / temperature for z in logits]) for logits in pair)
+            values.append(sum(math.exp(p) * (p - q) for p, q in zip(ours, theirs, strict=True)))
+    return temperature**2 * mean(values)
+
+
+def naive_squares(model, rows, layer, target):
+    """Mean over answer positions and units of (h - target)^2; `target` gives the units of a position of a row."""
+    squares = []
+    for row in rows:
+        for position, hidden in enumerate(answer_states(model, row, layer)):
+            squares.append(mean((h - t) ** 2 for h, t in zip(hidden, target(row, position), strict=True)))
+    return mean(squares)
+
+
+def naive_length(model, rows, layer):
+    return mean(math.sqrt(sum(h * h for h in hidden)) for row in rows for hidden in answer_states(model, row, layer))
