@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "reference": {"forwards"},
     # Methods see views alone.
     "methods.base": {"data.answers", "forwards"},
-    "methods": {"data.answers", "forwards", "methods.base"},
+    "methods": {"data.answers", "errors", "forwards", "methods.base"},
     "penalty": {"config.schema"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "metrics"},
