@@ -63,6 +63,13 @@ def label_hidden(model: nn.Module, batch: Batch, layer: int) -> Tensor:
     return _wide(output[mask])
 
 
+def position_log_probs(model: nn.Module, batch: Batch) -> Tensor:
+    """Run `model` once on `batch` and return [B, S, V] log-probabilities at every position, padding included."""
+    everywhere = torch.ones_like(batch.labels, dtype=torch.bool)
+    logits = model(**batch.inputs, use_cache=False, logits_to_keep=everywhere).logits
+    return _wide(logits).log_softmax(-1).view(*everywhere.shape, -1)
+
+
 def _ahead(batch: Batch) -> Tensor:
     """[B, S] the label that each position predicts."""
     ahead = batch.labels.roll(-1, dims=1)
@@ -142,6 +149,16 @@ class View:
         ref, own = (out.logits.div(temperature).log_softmax(-1) for out in (self._ref_out, self._out))
         return kl_divergence(ref, own)
 
+    @cached_property
+    def position_log_probs(self) -> Tensor:
+        """[B, S, V] log pi(v) at every position: question, picture and padding too, in a forward of its own."""
+        return self._of_model(position_log_probs)
+
+    @cached_property
+    def ref_position_log_probs(self) -> Tensor:
+        """[B, S, V] the same of the reference, without gradient."""
+        return self._of_reference(position_log_probs)
+
     def hidden(self, layer: int) -> Tensor:
         """[N, d] output of decoder layer `layer` (from 0) at the answer positions; the layers after it do not run."""
         return self._hidden_of(False, layer)
@@ -175,7 +192,9 @@ class View:
         return sums.index_add(0, self._rows, tokens)
 
 
-NEEDS_REFERENCE = frozenset({"ref_logps", "kl_tokens", "reverse_kl_tokens", "softened_kl_tokens", "ref_hidden"})
+NEEDS_REFERENCE = frozenset(
+    {"ref_logps", "kl_tokens", "reverse_kl_tokens", "softened_kl_tokens", "ref_position_log_probs", "ref_hidden"}
+)
 """Quantities of a `View` that run the frozen reference model."""
 
 

@@ -8,7 +8,7 @@ measured at the start, and where along the way from start to end the run's weigh
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import ClassVar
 
@@ -98,7 +98,15 @@ class RetainTerm(Enum):
     none = "none"
 
 
+class KLDirection(Enum):
+    """forward is KL(pi_ref || pi), reverse is KL(pi || pi_ref)."""
+
+    forward = "forward"
+    reverse = "reverse"
+
+
 RETAIN_QUANTITY = {RetainTerm.ce: "ce_tokens", RetainTerm.kl: "kl_tokens"}
+KL_QUANTITY = {KLDirection.forward: "kl_tokens", KLDirection.reverse: "reverse_kl_tokens"}
 
 
 @dataclass
@@ -155,20 +163,27 @@ class Method:
 
 
 @dataclass
-class ForgetRetain(Method):
-    """A method made of one forget term and a choice of retain term."""
+class Weighted(Method):
+    """A method whose terms have weights; every field `..._weight` is above 0."""
 
     forget_weight: float = 1.0
     retain_weight: float = 1.0
-    retain_term: RetainTerm = RetainTerm.ce
 
     def problems(self) -> list[str]:
         """Return the weights that are not positive."""
+        weights = {key.name: getattr(self, key.name) for key in fields(self) if key.name.endswith("_weight")}
         return [
-            f"forget_loss.{key} is {value}; allowed are numbers above 0; set one."
-            for key, value in (("forget_weight", self.forget_weight), ("retain_weight", self.retain_weight))
+            f"forget_loss.{name} is {value}; allowed are numbers above 0; set one."
+            for name, value in weights.items()
             if value <= 0
         ]
+
+
+@dataclass
+class ForgetRetain(Weighted):
+    """A method made of one forget term and a choice of retain term."""
+
+    retain_term: RetainTerm = RetainTerm.ce
 
     def retain_needs(self) -> dict[str, tuple[str, ...]]:
         """Return the entry of `needs` for the retain term."""

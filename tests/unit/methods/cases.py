@@ -7,12 +7,27 @@ answers have 2 and 3 tokens.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-from naive import answer_states, naive_ce, naive_kl, naive_length, naive_npo, naive_softened_kl, naive_squares
+from naive import (
+    answer_states,
+    log_softmax,
+    logp,
+    mean,
+    naive_ce,
+    naive_dpo,
+    naive_entropy,
+    naive_kl,
+    naive_length,
+    naive_npo,
+    naive_softened_kl,
+    naive_squares,
+    states,
+)
 from stand_in import FORGET, RETAIN, Table, other
 
+from unlearn.methods.base import KLDirection
 from unlearn.methods.rmu import control_vector
 
 Twin = Callable[[Table, Table], float]
@@ -26,11 +41,13 @@ class Case:
     given    parameters, for the twins
     twins    the loss of each phase in plain Python; a method without phases has one, named ""
     derived  the loss of each phase with the default parameters, of the uniform model beside the peaked reference
+    padding_counts  the loss depends on what a sample is batched with; true of one published loss alone
     """
 
     given: dict[str, Any]
     twins: dict[str, Twin]
-    derived: dict[str, float] = field(default_factory=dict)
+    derived: dict[str, float]
+    padding_counts: bool = False
 
 
 def single(twin: Twin, derived: float, **given: Any) -> Case:
@@ -38,13 +55,35 @@ def single(twin: Twin, derived: float, **given: Any) -> Case:
     return Case(given, {"": twin}, {"": derived})
 
 
+IDK = other(FORGET)
+"""Forget questions with answers of 2 and 1 tokens that are not their own."""
 CE = math.log(11)
-LOG_20 = math.log(20)
 KL = CE - math.log(40) / 2
+REVERSE_KL = -CE - (math.log(0.5) + 10 * math.log(0.05)) / 11
+GAIN = math.log(20 / 11)
+"""log pi - log pi_ref of an answer token."""
 
 
 def softplus(x):
     return math.log(1 + math.exp(x))
+
+
+def naive_released_npo(model, reference, beta):
+    """Over every position of the longest row: that row has 6, the other 4 and 2 of padding."""
+    values = []
+    for row in FORGET:
+        ours, theirs = (states(m, row, length=6)[-1] for m in (model, reference))
+        for own, ref in zip(ours, theirs, strict=True):
+            for p, q in zip(log_softmax(own), log_softmax(ref), strict=True):
+                values.append(2 / beta * math.log(1 + (math.exp(p) / (math.exp(q) + 1e-8)) ** beta))
+    return mean(values)
+
+
+def derived_released_npo():
+    ratios = [1 / 11 / (q + 1e-8) for q in (0.5, 0.05, 1 / 11)]
+    high, low, padding = (2 * math.log(1 + ratio) for ratio in ratios)
+    position = (high + 10 * low) / 11
+    return mean([*[position] * 10, *[padding] * 2])  # 6 + 4 tokens; padding is uniform to the peaked table too
 
 
 def rmu(model, reference):
@@ -59,12 +98,11 @@ def rmu(model, reference):
 def rmu_derived():
     """Layer 1 of 3. All states of the uniform model are 0, so its distances are lengths: (5 l)^2 / 11 and l^2 / 11.
 
-    With r the logits of the peaked reference, s their sum and a = r . r, its layer 0 gives r + a and its layer 1
-    r + a + (r + a) . r = r + q with q = a (2 + s): l^2 = a + 2 q s + 11 q^2.
+    With r the logits of the peaked reference, of sum 0, and a = r . r, its layer 0 gives r + a and its layer 1
+    r + a + (r + a) . r = r + 2 a: l^2 = a + 11 (2 a)^2. One logit is log 10 above the others: a = 10 / 11 log(10)^2.
     """
-    s, a = -math.log(2) - 10 * LOG_20, math.log(2) ** 2 + 10 * LOG_20**2
-    q = a * (2 + s)
-    return 26 / 11 * (a + 2 * q * s + 11 * q * q)
+    a = 10 / 11 * math.log(10) ** 2
+    return 26 / 11 * (a + 44 * a * a)
 
 
 CASES = {
@@ -73,13 +111,70 @@ CASES = {
     "grad_diff_forget_ce_retain_ce": single(
         lambda m, r: 2 * naive_ce(m, RETAIN) - 0.3 * naive_ce(m, FORGET), 0.0, forget_weight=0.3, retain_weight=2.0
     ),
-    "npo": single(
-        lambda m, r: 1.5 * naive_npo(m, r, FORGET, 0.7) + 0.5 * naive_ce(m, RETAIN),
-        # beta 0.1: 2 / 0.1 log(1 + exp(0.1 n log(20 / 11))), mean over n = 2 and 3, and the retain term
-        10 * sum(softplus(0.1 * n * (LOG_20 - CE)) for n in (2, 3)) + CE,
+    "grad_diff_forget_ce_retain_kl": single(
+        lambda m, r: 2 * naive_kl(r, m, RETAIN) - 0.3 * naive_ce(m, FORGET),
+        KL - CE,
+        forget_weight=0.3,
+        retain_weight=2.0,
+    ),
+    "grad_diff_forget_entropy_retain_ce": single(
+        lambda m, r: naive_ce(m, RETAIN) - 0.3 * naive_entropy(m, FORGET), 0.0, forget_weight=0.3
+    ),
+    "grad_diff_forget_entropy_retain_kl": single(
+        lambda m, r: naive_kl(m, r, RETAIN) - 0.3 * naive_entropy(m, FORGET),
+        KL - CE,
+        forget_weight=0.3,
+        kl_direction=KLDirection.reverse,
+    ),
+    "grad_diff_forget_kl_retain_ce": single(
+        lambda m, r: 2 * naive_ce(m, RETAIN) - 0.3 * naive_kl(r, m, FORGET),
+        CE - KL,
+        forget_weight=0.3,
+        retain_weight=2.0,
+        forget_warmup_steps=0,
+    ),
+    "grad_diff_forget_kl_retain_kl": single(
+        lambda m, r: 2 * naive_kl(r, m, RETAIN) - 0.3 * naive_kl(r, m, FORGET),
+        0.0,
+        forget_weight=0.3,
+        retain_weight=2.0,
+    ),
+    "kl": single(
+        lambda m, r: 2 * naive_kl(r, m, RETAIN) - 0.3 * naive_ce(m, FORGET),
+        KL - CE,
+        forget_weight=0.3,
+        retain_weight=2.0,
+    ),
+    "idk": single(
+        lambda m, r: 0.3 * naive_ce(m, IDK) + 2 * naive_ce(m, RETAIN), 2 * CE, forget_weight=0.3, retain_weight=2.0
+    ),
+    "dpo": single(
+        lambda m, r: 1.5 * naive_dpo(m, r, IDK, FORGET, 0.7) + 0.5 * naive_ce(m, RETAIN),
+        # beta 0.1; idk has as many tokens more than the truth as 2 - 2 and 1 - 3
+        (math.log(2) + softplus(0.1 * 2 * GAIN)) / 2 + CE,
         beta=0.7,
         forget_weight=1.5,
         retain_weight=0.5,
+    ),
+    "npo": single(
+        lambda m, r: 1.5 * naive_npo(m, r, FORGET, 0.7) + 0.5 * naive_ce(m, RETAIN),
+        # beta 0.1: 2 / 0.1 log(1 + exp(0.1 n gain)), mean over n = 2 and 3, and the retain term
+        10 * sum(softplus(0.1 * n * GAIN) for n in (2, 3)) + CE,
+        beta=0.7,
+        forget_weight=1.5,
+        retain_weight=0.5,
+    ),
+    "llmu": single(
+        lambda m, r: -0.3 * naive_ce(m, FORGET) + 0.7 * naive_ce(m, IDK) + 2 * naive_kl(r, m, RETAIN),
+        -0.5 * CE + CE + KL,
+        forget_weight=0.3,
+        random_weight=0.7,
+        retain_weight=2.0,
+    ),
+    "released_idk": single(lambda m, r: naive_ce(m, FORGET) + naive_ce(m, RETAIN), 2 * CE),
+    "released_dpo": single(lambda m, r: -mean(logp(m, row) for row in FORGET), 2.5 * CE),
+    "released_npo": replace(
+        single(lambda m, r: naive_released_npo(m, r, 0.7), derived_released_npo(), beta=0.7), padding_counts=True
     ),
     "scrub": Case(
         {"alpha": 0.5, "gamma": 2.0, "temperature": 4.0},

@@ -68,6 +68,14 @@ def naive_kl(first, second, rows):
     )
 
 
+def naive_dpo(model, reference, chosen, rejected, beta):
+    margins = []
+    for good, bad in zip(chosen, rejected, strict=True):
+        gains = [logp(model, row) - logp(reference, row) for row in (good, bad)]
+        margins.append(beta * (gains[0] - gains[1]))
+    return mean(math.log(1 + math.exp(-margin)) for margin in margins)
+
+
 def naive_npo(model, reference, rows, beta):
     return mean(2 / beta * math.log(1 + math.exp(beta * (logp(model, row) - logp(reference, row)))) for row in rows)
 

@@ -94,9 +94,9 @@ def peaked():
 
 
 def constant(probabilities):
-    # Equal rows r: every layer adds the same number to all logits, so that they stay r up to a constant.
-    table = Table(0)
-    table.weight.data[:] = torch.tensor(probabilities, dtype=torch.float64).log()
+    # Equal rows r of mean 0: every layer adds |r|^2 to all logits, so that they stay r up to a constant.
+    table, logits = Table(0), torch.tensor(probabilities, dtype=torch.float64).log()
+    table.weight.data[:] = logits - logits.mean()
     return table
 
 

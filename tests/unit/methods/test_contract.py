@@ -37,6 +37,7 @@ from unlearn.trainer import normalised
 
 METHODS = sorted(load_all())
 PHASES = [pytest.param(name, phase, id=f"{name}-{phase}") for name in METHODS for phase in phases(REGISTRY[name]())]
+DIVISIBLE = [param for param in PHASES if not CASES[param.values[0]].padding_counts]
 CONFIGS = Path(__file__).parents[3] / "config" / "forget_loss"
 KNOWN_SETS = {"forget", "retain", "refusals"}
 
@@ -134,7 +135,7 @@ def test_against_plain_python(name, phase):
 def test_derived_number(name, phase):
     method = REGISTRY[name]()
     loss = total(method, views(method, uniform(), peaked(), phase=phase), phase=phase)
-    assert loss.item() == pytest.approx(CASES[name].derived[phase], rel=1e-11, abs=1e-14)
+    assert loss.item() == pytest.approx(CASES[name].derived[phase], rel=1e-12, abs=1e-14)
 
 
 @pytest.mark.parametrize(("name", "phase"), PHASES)
@@ -149,7 +150,7 @@ def test_gradients_by_differences(name, phase):
     assert torch.autograd.gradcheck(loss, (policy.weight.detach().clone().requires_grad_(),))
 
 
-@pytest.mark.parametrize(("name", "phase"), PHASES)
+@pytest.mark.parametrize(("name", "phase"), DIVISIBLE)
 def test_padding_and_order_change_nothing(name, phase):
     method = REGISTRY[name]()
     plain = both(method, phase=phase)
@@ -161,7 +162,7 @@ def test_padding_and_order_change_nothing(name, phase):
         torch.testing.assert_close(both(method, make, phase=phase), plain, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(("name", "phase"), PHASES)
+@pytest.mark.parametrize(("name", "phase"), DIVISIBLE)
 def test_micro_batches_add_up(name, phase):
     method = REGISTRY[name](**CASES[name].given)
     whole = both(method, phase=phase)
