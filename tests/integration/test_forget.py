@@ -1,4 +1,4 @@
-"""Finetuning and every unlearning method through the scripts' own main(cfg) on tiny models."""
+"""Finetuning and forgetting through the scripts' own main(cfg) on tiny models."""
 
 import json
 import math
@@ -7,12 +7,10 @@ import pytest
 import torch
 
 from unlearn.forwards import View
-from unlearn.methods.base import load_all
 from unlearn.models.components import component_of
 from unlearn.models.loading import load_encoder, load_model
 from unlearn.reference import adapters_off, second_model
 
-METHODS = sorted(load_all())
 FULL = (
     "lr=3e-3",
     "batch_size=2",
@@ -47,30 +45,6 @@ def loss_of(family, path, samples):
     with torch.no_grad():
         values = [View(collate([encoder.encode(s, 160)]), model).ce_tokens for s in samples]
     return float(torch.cat(values).mean())
-
-
-@pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_moves_the_losses_its_way_and_leaves_the_frozen_alone(
-    method, kind, script, tiny_families, sides, tmp_path
-):
-    family = tiny_families[kind]
-    out = script("forget", f"forget_loss={method}", f"save_dir={tmp_path / 'run'}", *FULL, family=kind)
-    before, after = ({n: loss_of(family, path, s) for n, s in sides.items()} for path in (None, out))
-    if method == "retain_ft":
-        assert after["retain"] < before["retain"] - 0.1
-    else:
-        assert after["forget"] > before["forget"] + 0.05
-        assert after["forget"] - before["forget"] > after["retain"] - before["retain"]
-    old, new = weights(family), weights(family, out)
-    changed = {component_of(name).name for name in old if not torch.equal(old[name], new[name])}
-    assert changed == {"projector", "language_model", "lm_head"}
-    moved = [n for n in old if component_of(n).name == "vision_tower" and not torch.equal(old[n], new[n])]
-    assert moved == []
-    assert (out / "done.json").exists()
-    assert not (out / "state").exists()
-    assert len(log_of(out)) == 4 * 2  # 3 forget samples, 2 a step
-    assert log_of(out)[-1]["step"] == 8
 
 
 @pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])

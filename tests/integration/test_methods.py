@@ -1,0 +1,139 @@
+"""Every unlearning method through `accelerate launch mm/forget.py` on both tiny models, a sweep in one process each."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from unlearn.config.schema import Data, Modality
+from unlearn.data.answers import Answers
+from unlearn.data.collate import Collator
+from unlearn.data.refusals import refusal_samples
+from unlearn.data.views import forget_and_retain
+from unlearn.experiment.scripts import script_config, script_main
+from unlearn.forwards import View
+from unlearn.methods.base import REGISTRY, load_all
+from unlearn.models.components import component_of, depth
+from unlearn.models.loading import load_encoder, load_model
+
+METHODS = sorted(load_all())
+FAMILIES = ("llava", "qwen2_vl")
+PROJECT = Path(__file__).parents[2]
+GIVEN = (
+    "batch_size=2",
+    "lr_scheduler=constant",
+    "warmup_ratio=0",
+    "freeze_projector=false",
+    "LoRA.r=0",
+)
+BASE = ("split=full", "lr=5e-3", "num_epochs=15")
+FORGET = ("lr=1e-3", "num_epochs=4")
+STEPS = dict.fromkeys(METHODS, 8) | {"scrub": 12}
+"""3 forget samples, 2 a step, 4 epochs; scrub has a max-phase of 2 steps more in its first 2 epochs."""
+UP, DOWN = 1, -1
+FORGETS = {"forget": UP, "forget - retain": UP}
+MOVES = {
+    "retain_ft": {"retain": DOWN},
+    "grad_ascent": {"forget": UP},
+    "grad_diff_forget_ce_retain_ce": FORGETS,
+    "grad_diff_forget_ce_retain_kl": FORGETS,
+    "grad_diff_forget_entropy_retain_ce": {"entropy": UP, **FORGETS},
+    "grad_diff_forget_entropy_retain_kl": {"entropy": UP, **FORGETS},
+    "grad_diff_forget_kl_retain_ce": FORGETS,
+    "grad_diff_forget_kl_retain_kl": FORGETS,
+    "kl": FORGETS,
+    "idk": {"idk": DOWN, **FORGETS},
+    "dpo": {"idk": DOWN, **FORGETS},
+    "npo": {"forget": UP},
+    "llmu": FORGETS,
+    "scrub": {"retain": DOWN, **FORGETS},
+    "scrub_joint": {"retain": DOWN, **FORGETS},
+    "rmu": FORGETS,
+    "sku": FORGETS,
+    # The published idk and dpo learn what they are to forget; the published npo sharpens every distribution.
+    "released_idk": {"forget": DOWN},
+    "released_dpo": {"forget": DOWN},
+    "released_npo": {"entropy": DOWN},
+}
+"""Where a run of each method moves the losses and the entropy of the base; a method without an entry fails."""
+MARGIN, BOUND = 0.02, 1.5
+"""Nats per token: what counts as a move, and the furthest that the retained loss may rise."""
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def runs(request, people, tiny_overrides, tmp_path_factory):
+    """The family, its base and the folder with one run of every method."""
+    root = tmp_path_factory.mktemp(request.param)
+    given = [*tiny_overrides(people, request.param), *GIVEN]
+    finetune = [*given, *BASE, f"save_dir={root / 'base'}"]
+    base = script_main("mm/finetune")(script_config("mm/finetune", finetune))
+    forget = [*given, *FORGET, f"model_path={base}", f"save_dir={root}/${{forget_loss.name}}"]
+    accelerate = str(Path(sys.executable).with_name("accelerate"))
+    command = [
+        accelerate, "launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
+        "--dynamo_backend", "no", str(PROJECT / "mm" / "forget.py"), "-m", f"forget_loss={','.join(METHODS)}",
+    ]  # fmt: skip
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(
+        [*command, *forget], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    return request.param, base, root
+
+
+@pytest.fixture(scope="module")
+def asked(people):
+    """The samples whose losses are compared; idk: the forget questions with the refusals of the first epochs."""
+    data = Data(name="people", path=str(people), text_path=str(people), qa_per_person=1)
+    forget, retain = forget_and_retain(data, "forget10", "retain90", Modality.both, 0)
+    draw, pool = Answers("forget", "refusals"), refusal_samples(None)
+    idk = [draw.apply(sample, pool, 0, epoch) for epoch in range(4) for sample in forget]
+    return {"forget": forget, "retain": retain, "idk": idk}
+
+
+def losses(family, path, asked):
+    """Mean cross-entropy of each set, and mean entropy of the forget answers."""
+    encoder, model = load_encoder(family, str(path)), load_model(family, str(path))
+    collate = Collator(encoder.pad_id)
+    with torch.no_grad():
+        seen = {name: [View(collate([encoder.encode(s, 160)]), model) for s in part] for name, part in asked.items()}
+        found = {name: torch.cat([v.ce_tokens for v in part]).mean().item() for name, part in seen.items()}
+        entropy = torch.cat([view.entropy_tokens for view in seen["forget"]]).mean().item()
+    return {**found, "entropy": entropy}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_move_the_methods_way(method, runs, tiny_families, asked):
+    kind, base, root = runs
+    before, after = (losses(tiny_families[kind], path, asked) for path in (base, root / method))
+    moved = {name: after[name] - before[name] for name in before}
+    moved["forget - retain"] = moved["forget"] - moved["retain"]
+    assert {name: sign for name, sign in MOVES[method].items() if moved[name] * sign < MARGIN} == {}, moved
+    assert moved["retain"] < BOUND
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_frozen_is_bit_identical(method, runs, tiny_families):
+    kind, base, root = runs
+    family, cls = tiny_families[kind], REGISTRY[method]
+    model = load_model(family, str(base))
+    old, new = model.state_dict(), load_model(family, str(root / method)).state_dict()
+    changed = [name for name in old if not torch.equal(old[name], new[name])]
+    parts = {component_of(name).name for name in changed}
+    assert parts == ({"language_model"} if cls.trains_layers else {"projector", "language_model", "lm_head"})
+    if cls.trains_layers:
+        layers = {int(name.split(".layers.")[1].split(".")[0]) for name in changed}
+        assert layers == set(cls().trained_layers(depth(model)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_run_is_whole(method, runs):
+    folder = runs[2] / method
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == list(range(1, STEPS[method] + 1))
+    assert json.loads((folder / "done.json").read_text())["cost"]["steps"] == STEPS[method]
+    assert not (folder / "state").exists()
