@@ -145,10 +145,20 @@ def test_default_paths_fit_each_other():
     assert config("forget", "forget_loss=grad_ascent").save_dir != forget.save_dir
 
 
-@pytest.mark.parametrize("spelling", ["NPO", "Npo", "npo"])
+CLEAR_SPELLINGS = (
+    "KL", "LLMU", "RMU", "SKU", "SCRUB", "NPO", "Npo", "DPO", "IDK",
+    "grad_diff_forget_KL_retain_CE", "grad_diff_forget_KL_retain_KL", "grad_diff_forget_ce_retain_KL",
+    "grad_diff_forget_entropy_retain_KL", "GRAD_DIFF_forget_ce_retain_CE",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", CLEAR_SPELLINGS)
 def test_methods_in_any_case(spelling):
-    assert config("forget", f"forget_loss={spelling}").forget_loss.name == "npo"
-    assert config("forget", "forget_loss=GRAD_DIFF_forget_ce_retain_CE").forget_loss.name.startswith("grad_diff")
+    method = config("forget", f"forget_loss={spelling}").forget_loss
+    assert method.name == spelling.lower()
+    # A published code looked for "KL" in a lower-cased name, found none, and had no teacher.
+    if "kl" in spelling.lower():
+        assert method.needs_reference()
 
 
 def test_loss_beta_is_the_methods_forget_weight():

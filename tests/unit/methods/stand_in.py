@@ -155,6 +155,20 @@ def gradient(loss, model):
     return torch.autograd.grad(loss, model.weight, retain_graph=True)[0]
 
 
+def slopes(method, policy, reference, step=LATER):
+    """The gradient of each term alone, weight left out, in the order of the terms."""
+    asked = views(method, policy, reference, step=step)
+    return [gradient(term.values.mean(), policy) for term in method.terms(asked)]
+
+
+def after_a_step(method, policy, reference, step=LATER, rate=1e-3):
+    """The model after a short step down the loss."""
+    slope = gradient(total(method, views(method, policy, reference, step=step)), policy)
+    moved = Table(1)
+    moved.weight.data = policy.weight.data - rate * slope
+    return moved
+
+
 def both(method, make=batch, counts=None, phase="", step=LATER):
     """Loss and gradient of a phase."""
     policy, reference = tables()

@@ -1,10 +1,17 @@
-"""KL divergence at the answer positions: both directions, and where the model is the reference."""
+"""KL minimisation, and the KL divergence at answer positions: both directions, and where the model is the reference."""
+
+import math
 
 import pytest
-from naive import naive_kl
-from stand_in import RETAIN, Table, batch, gradient, tables
+import torch
+from naive import naive_ce, naive_kl
+from stand_in import FORGET, RETAIN, Table, batch, gradient, peaked, slopes, tables, total, uniform, views
 
+from unlearn.config.schema import ForgetConfig
+from unlearn.entry import load
 from unlearn.forwards import View
+from unlearn.methods.base import KLDirection
+from unlearn.methods.kl import KL
 
 
 def retained(policy, reference):
@@ -25,3 +32,34 @@ def test_the_two_directions_differ():
     assert view.kl_tokens.mean().item() == pytest.approx(naive_kl(reference, policy, RETAIN))
     assert view.reverse_kl_tokens.mean().item() == pytest.approx(naive_kl(policy, reference, RETAIN))
     assert naive_kl(reference, policy, RETAIN) != pytest.approx(naive_kl(policy, reference, RETAIN), rel=1e-2)
+
+
+def test_derived_numbers_of_both_directions():
+    view = retained(uniform(), peaked())
+    likelier, rarer = math.log(11 / 2), math.log(11 / 20)  # log of peaked over uniform: once, and ten times
+    assert view.kl_tokens.tolist() == pytest.approx([0.5 * likelier + 10 * 0.05 * rarer] * 3)
+    assert view.reverse_kl_tokens.tolist() == pytest.approx([-(likelier + 10 * rarer) / 11] * 3)
+
+
+def test_kl_at_the_reference_is_ascent():
+    policy = Table(1)
+    forget, retain = slopes(KL(), policy, Table(1))
+    exact = gradient(View(batch(FORGET), policy).ce_tokens.mean(), policy)
+    torch.testing.assert_close(forget, -exact)
+    assert retain.abs().max() < 1e-13
+
+
+@pytest.mark.parametrize(("name", "direction"), [("kl", KLDirection.forward), ("kl_clear", KLDirection.reverse)])
+def test_direction_of_the_method_and_of_the_preset(name, direction):
+    policy, reference = tables()
+    method = load("mm/forget", [f"forget_loss={name}"], ForgetConfig).method()
+    assert method.kl_direction is direction
+    first, second = (reference, policy) if direction is KLDirection.forward else (policy, reference)
+    loss = total(method, views(method, policy, reference))
+    assert loss.item() == pytest.approx(naive_kl(first, second, RETAIN) - naive_ce(policy, FORGET))
+
+
+@pytest.mark.parametrize("key", ["forget_weight", "retain_weight"])
+def test_parameters_out_of_range(key):
+    (problem,) = KL(**{key: 0.0}).problems()
+    assert f"forget_loss.{key} is 0.0; allowed are numbers above 0" in problem
