@@ -85,8 +85,11 @@ def test_one_forward_per_model_whatever_is_asked(mixed):
     for _ in range(2):
         assert view.hidden(1).shape == view.ref_hidden(1).shape
     assert (policy.calls, reference.calls) == (2, 2)
+    for _ in range(2):
+        assert view.position_log_probs.shape == view.ref_position_log_probs.shape
+    assert (policy.calls, reference.calls) == (3, 3)
     assert View(batch, policy).logps.shape == (2,)
-    assert (policy.calls, reference.calls) == (3, 2)
+    assert (policy.calls, reference.calls) == (4, 3)
 
 
 def test_what_is_not_declared_cannot_be_had(mixed):
@@ -102,6 +105,8 @@ def test_the_reference_gets_no_gradient(mixed):
     view = View(batch, model, Counted(model).frozen)
     assert not view.ref_logps.requires_grad
     assert not view.ref_hidden(0).requires_grad
+    assert not view.ref_position_log_probs.requires_grad
+    assert view.position_log_probs.requires_grad
     assert view.logps.requires_grad
     assert view.hidden(0).requires_grad
     torch.testing.assert_close(view.logps, view.ref_logps)
@@ -130,6 +135,15 @@ def test_hidden_states_are_those_of_the_whole_model_and_the_rest_does_not_run(la
     positions = [(row, p - 1) for row, line in enumerate(batch.labels.tolist()) for p, t in enumerate(line) if t >= 0]
     torch.testing.assert_close(found, torch.stack([full[row, position] for row, position in positions]))
     assert found.shape == (len(logits.rows), 16)
+
+
+def test_every_position_has_log_probabilities_padding_too(mixed):
+    model, batch, rows = mixed
+    with torch.no_grad():
+        found = View(batch, model).position_log_probs
+        full = model(**batch.inputs, use_cache=False).logits
+    assert found.shape == (2, max(len(row.input_ids) for row in rows), 264)
+    torch.testing.assert_close(found, full.log_softmax(-1))
 
 
 def test_entropy_of_a_uniform_and_of_a_certain_distribution(mixed):

@@ -162,6 +162,15 @@ def test_padding_and_order_change_nothing(name, phase):
         torch.testing.assert_close(both(method, make, phase=phase), plain, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize(("name", "phase"), PHASES)
+def test_views_go_by_name_and_not_by_place(name, phase):
+    method = REGISTRY[name]()
+    policy, reference = tables()
+    asked = views(method, policy, reference, phase=phase)
+    turned = Views(dict(reversed(asked.items())), asked.step, asked.facts)
+    assert torch.equal(total(method, turned, phase=phase), total(method, asked, phase=phase))
+
+
 @pytest.mark.parametrize(("name", "phase"), DIVISIBLE)
 def test_micro_batches_add_up(name, phase):
     method = REGISTRY[name](**CASES[name].given)
