@@ -17,7 +17,9 @@ CHOICE = TaskInfo("Names", Role.retain, choice=True)
 def log(loss, paraphrase, wrong, rouge):
     arrays = [np.array(values, dtype=float) for values in (loss, paraphrase, rouge)]
     ids = tuple(map(str, range(len(loss))))
-    return TaskLog(ids, False, None, arrays[0], arrays[1], tuple(np.array(w, dtype=float) for w in wrong), arrays[2])
+    return TaskLog(
+        ids, False, ids, None, arrays[0], arrays[1], tuple(np.array(w, dtype=float) for w in wrong), arrays[2]
+    )
 
 
 TWO = log([0, LOG2], [LOG2, 4 * LOG2], [[3 * LOG2, 3 * LOG2], [LOG2]], [1.0, 0.5])

@@ -50,7 +50,7 @@ def aggregate(cfg: AggregateConfig) -> Row:
         "Foreign": " ".join(key for key, log in logs.items() if log.foreign),
         "Incomplete": "; ".join(f"{key} {text}" for key, log in logs.items() for text in incomplete(log)),
     }
-    model, gold = comparable(logs["ckpt_result"], logs["retain_result"], cfg.allow_incomplete)
+    model, gold = comparable([logs["ckpt_result"], logs["retain_result"]], cfg.allow_incomplete)
     return {
         "Method": cfg.method_name,
         "Submitted By": cfg.submitted_by,

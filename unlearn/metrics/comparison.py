@@ -1,7 +1,10 @@
-"""Whether two evaluation logs may be compared: same splits, tasks, versions and items."""
+"""Whether evaluation logs may be compared: same splits, tasks, versions and items."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from itertools import chain, combinations
 
 from unlearn.errors import UserError, unknown
 from unlearn.metrics.logs import EvalLog, TaskLog
@@ -10,40 +13,46 @@ from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest, TaskInfo
 SPLITS = ("forget_split", "retain_split", "forget_modality", "metrics_version")
 
 
-def comparable(model: EvalLog, gold: EvalLog, allow_incomplete: bool) -> tuple[EvalLog, EvalLog]:
-    """Return both logs as they may be compared: as they are, or with `allow_incomplete` on the items that both have.
+def comparable(logs: Sequence[EvalLog], allow_incomplete: bool = False) -> list[EvalLog]:
+    """Return the logs as they may be compared: as they are, or with `allow_incomplete` on the items that all have.
 
-    Raises UserError for an incomplete log, and with every difference of splits, tasks, versions and items.
+    Raises UserError for an incomplete log, and for the first two that differ in splits, tasks, versions or items, with
+    all that they differ in.
     """
     if not allow_incomplete:
-        for log in (model, gold):
+        for log in logs:
             _refuse_incomplete(log)
-    problems = list(_differences(model, gold))
-    if problems:
-        raise UserError(
-            f"{model.path} and {gold.path} cannot be compared: {'; '.join(problems)}. "
-            "Evaluate both models with the same tasks and splits."
-        )
+    for model, gold in combinations(logs, 2):
+        _refuse(model, gold, _differences(model, gold), "Evaluate both models with the same tasks and splits.")
     if allow_incomplete:
-        model, gold = _on_common_items(model, gold), _on_common_items(gold, model)
-    problems = [text for name in model.tasks for text in _item_differences(name, model.tasks[name], gold.tasks[name])]
-    if problems:
-        raise UserError(
-            f"{model.path} and {gold.path} cannot be compared: {'; '.join(problems)}. "
-            "Evaluate both models on the same data."
-        )
-    return model, gold
+        logs = [reduce(_on_common_items, logs, log) for log in logs]
+    for model, gold in combinations(logs, 2):
+        differences = (_item_differences(name, model.tasks[name], gold.tasks[name]) for name in model.tasks)
+        _refuse(model, gold, chain.from_iterable(differences), "Evaluate both models on the same data.")
+    return list(logs)
 
 
-def task_infos(model: EvalLog, gold: EvalLog) -> Mapping[str, TaskInfo]:
-    """Return what is known of the logs' tasks, from either manifest or, for two foreign logs, by the tasks' names."""
-    for log in (model, gold):
+def _refuse(model: EvalLog, gold: EvalLog, problems: Iterable[str], advice: str) -> None:
+    text = "; ".join(problems)
+    if text:
+        raise UserError(f"{model.path} and {gold.path} cannot be compared: {text}. {advice}")
+
+
+def task_infos(*logs: EvalLog) -> Mapping[str, TaskInfo]:
+    """Return what is known of comparable logs' tasks, from any manifest or, for foreign logs, by the tasks' names."""
+    for log in logs:
         if log.manifest is not None:
             return log.manifest.tasks
-    for name in model.tasks:
+    for name in logs[0].tasks:
         if name not in FOREIGN_TASKS:
-            raise unknown(f"task (in {model.path}, which has no manifest)", name, list(FOREIGN_TASKS))
+            raise unknown(f"task (in {logs[0].path}, which has no manifest)", name, list(FOREIGN_TASKS))
     return FOREIGN_TASKS
+
+
+def same_groups(tasks: Sequence[TaskLog]) -> bool:
+    """Tell whether all logs of a task name the same people, with as many items each."""
+    first, *others = (Counter(task.groups) for task in tasks)
+    return all(other == first for other in others)
 
 
 def incomplete(log: EvalLog) -> list[str]:

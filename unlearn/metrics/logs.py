@@ -25,12 +25,17 @@ from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio
 NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL_recall")
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
+TOFU_AUTHOR_TASKS = ("eval_log.json", "eval_log_forget.json")
+ROWS_OF_AN_AUTHOR = 20
+"""In TOFU's logs of its own authors, which name no person, item k is about author k // 20."""
+
 
 @dataclass(frozen=True)
 class TaskLog:
     """What the metrics need of a task's n items.
 
     items            uids, or the log's own item numbers where it has no uids (`by_uid` false)
+    groups           the person of each item; where the log names none, TOFU's author, else the item alone
     truths           the true answers, None where the log has no generated_text
     loss             [n] of the true answer, nats per token
     paraphrase_loss  [n]
@@ -40,6 +45,7 @@ class TaskLog:
 
     items: tuple[str, ...]
     by_uid: bool
+    groups: tuple[str, ...]
     truths: tuple[str, ...] | None
     loss: Floats
     paraphrase_loss: Floats
@@ -52,6 +58,7 @@ class TaskLog:
         return TaskLog(
             items=tuple(self.items[i] for i in kept),
             by_uid=self.by_uid,
+            groups=tuple(self.groups[i] for i in kept),
             truths=None if self.truths is None else tuple(self.truths[i] for i in kept),
             loss=self.loss[kept],
             paraphrase_loss=self.paraphrase_loss[kept],
@@ -128,25 +135,26 @@ def read_log(path: str | Path) -> EvalLog:
     content = read_json(path)
     if not content:
         raise UserError(f"{path} has no tasks; evaluate again.")
-    tasks = {name: _task_log(entry, f'{path}, task "{name}"') for name, entry in content.items()}
+    tasks = {name: _task_log(name, entry, f'{path}, task "{name}"') for name, entry in content.items()}
     manifest = read_manifest(path.parent / MANIFEST)
     if manifest is not None:
         _check_against_manifest(path, tasks, manifest)
     return EvalLog(path, tasks, manifest)
 
 
-def _task_log(entry: Any, where: str) -> TaskLog:
+def _task_log(name: str, entry: Any, where: str) -> TaskLog:
     keys = entry if isinstance(entry, dict) else {}
     absent = [key for key in NEEDED if not isinstance(keys.get(key), dict)]
     if absent:
         raise UserError(f"{where} lacks {', '.join(absent)}; it may be truncated, so evaluate again.")
     numbers = list(keys[NEEDED[0]])
-    for key in (*NEEDED, *(k for k in ("uid", "generated_text") if k in keys)):
+    for key in (*NEEDED, *(k for k in ("uid", "group", "generated_text") if k in keys)):
         _check_items(where, numbers, key, keys[key])
     uids = keys.get("uid")
     return TaskLog(
         items=tuple(str(uids[n]) for n in numbers) if uids else tuple(numbers),
         by_uid=bool(uids),
+        groups=_groups(name, keys.get("group"), numbers),
         truths=_truths(keys["generated_text"], numbers, where) if "generated_text" in keys else None,
         loss=_floats([keys["avg_gt_loss"][n] for n in numbers], where, "avg_gt_loss"),
         paraphrase_loss=_floats([keys["avg_paraphrased_loss"][n] for n in numbers], where, "avg_paraphrased_loss"),
@@ -165,6 +173,15 @@ def _check_items(where: str, numbers: Sequence[str], key: str, values: Any) -> N
         )
     if key == "uid" and len(set(values.values())) < len(numbers):
         raise UserError(f"{where} has a uid twice; evaluate again.")
+
+
+def _groups(task: str, given: Mapping[str, Any] | None, numbers: Sequence[str]) -> tuple[str, ...]:
+    """Return the person of each item: as the log names it, or else by the place among TOFU's authors, 20 rows each."""
+    if given:
+        return tuple(str(given[n]) for n in numbers)
+    by_author = task in TOFU_AUTHOR_TASKS and all(n.isdecimal() for n in numbers)
+    # The task belongs to the name: author 0 of the forget set is another person than author 0 of the retain set.
+    return tuple(f"{task} {int(n) // ROWS_OF_AN_AUTHOR if by_author else n}" for n in numbers)
 
 
 def _truths(texts: Mapping[str, Any], numbers: Sequence[str], where: str) -> tuple[str, ...]:

@@ -69,3 +69,12 @@ def knowledge(log_ratio: ArrayLike) -> Floats:
     """
     preferred = np.maximum(np.asarray(log_ratio, dtype=np.float64), 0.0)
     return 1.0 - np.exp(-preferred)
+
+
+def preference(log_ratio: ArrayLike) -> Floats:
+    """Return [n] q = R / (1 + R) in [0, 1] of log R [n].
+
+    The probability of the true answer in other words against one wrong answer of mean loss: 1/2 where the model cannot
+    tell them apart. Unlike R it is bounded, so that no single item decides a mean.
+    """
+    return expit(np.asarray(log_ratio, dtype=np.float64))

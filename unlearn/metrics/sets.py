@@ -8,6 +8,7 @@ import numpy as np
 from unlearn.metrics import scores
 from unlearn.metrics.logs import TaskLog
 from unlearn.metrics.manifest import Role, TaskInfo
+from unlearn.metrics.samples import sample_probability
 from unlearn.metrics.statistics import harmonic_mean
 
 UTILITY_TASKS = (
@@ -43,12 +44,8 @@ class TaskScores:
 
 def task_scores(task: TaskLog, info: TaskInfo) -> TaskScores:
     """Return the means over the n items of a task (TOFU, arXiv:2401.06121, section 2.2), in [0, 1]."""
-    if info.choice:
-        probability = scores.choice_probability(task.loss, task.wrong_losses)
-    else:
-        probability = scores.probability(task.loss)
     log_ratio = scores.log_truth_ratio(task.paraphrase_loss, task.wrong_losses)
-    means = (task.rouge, probability, scores.knowledge(log_ratio), scores.closeness(log_ratio))
+    means = (task.rouge, sample_probability(task, info), scores.knowledge(log_ratio), scores.closeness(log_ratio))
     return TaskScores(*(float(np.mean(values)) for values in means))
 
 
