@@ -1,4 +1,4 @@
-"""Whole files or none: text is written beside its place and then moved there."""
+"""Whole files or none: content is written beside its place and then moved there."""
 
 import json
 from collections.abc import Iterable
@@ -8,8 +8,13 @@ from typing import Any
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`; a reader sees the old file or the new one, never a half."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; a reader sees the old file or the new one, never a half."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

@@ -67,7 +67,7 @@ def markers(root):
 def test_an_experiment_ends_with_its_table_and_repeats_nothing(start):
     root, process = start()
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "KS Test Forget Captions" in (root / "summary.md").read_text()
+    assert "Forget Quality" in (root / "summary.md").read_text()
     rows = list(csv.DictReader((root / "table.csv").open()))
     assert [row["Method"] for row in rows] == ["pretrained", "base", "gold", "grad_ascent", "npo"]
     assert [row["Train Forwards"] != "" for row in rows] == [False, True, True, True, True]

@@ -7,7 +7,7 @@ import pytest
 
 from unlearn.entry import CONFIG
 from unlearn.errors import UserError
-from unlearn.experiment.config import load_experiment, references, unlearned
+from unlearn.experiment.config import golds, load_experiment, references, unlearned
 from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs
@@ -52,13 +52,13 @@ def test_commands_are_runs_of_the_scripts_whose_paths_fit(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_report_names_every_model_once(name):
     from unlearn.entry import load
-    from unlearn.report import ReportConfig
+    from unlearn.report.config import ReportConfig
 
     cfg = load_experiment(name, [])
     command = plan(cfg)[-1].command
     config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
     assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *unlearned(cfg))}
-    assert config.gold == "gold"
+    assert config.golds == [gold.name for gold in golds(cfg)]
     assert list(config.models)[:3] == ["pretrained", "base", "gold"]
 
 

@@ -57,8 +57,9 @@ ALLOWED: dict[str, set[str]] = {
         *CONFIG, "experiment", "entry", "metrics", "run", "report", "data.views", "evaluation.tasks",
         "models.folders",
     },
-    "report": {*CONFIG, "entry", "figure", "metrics"},
-    "figure": {"errors", "files", "metrics"},
+    "report": {
+        *CONFIG, "report", "entry", "metrics", "data.questions", "evaluation.items", "evaluation.tasks",
+    },
 }  # fmt: skip
 """What a module (or every module of a package) may import of the package; a package's name stands for its modules."""
 EVERYTHING = ("Exception", "BaseException")

@@ -144,7 +144,7 @@ def _report(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
     models = [*references(cfg), *unlearned(cfg)]
     overrides = (
         *(f"+models.{model.name}={model.folder}" for model in models),
-        f"gold={golds(cfg)[0].name}",
+        f"golds=[{','.join(gold.name for gold in golds(cfg))}]",
         f"submitted_by={cfg.submitted_by}",
         f"save_dir={cfg.root}",
     )

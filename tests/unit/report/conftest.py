@@ -1,0 +1,138 @@
+"""A hand-made experiment: a dataset of a few people, and the evaluation logs and runs of seven models."""
+
+import json
+import math
+import random
+
+import pytest
+from PIL import Image
+
+from unlearn.config.schema import Data
+from unlearn.evaluation.items import build_items
+from unlearn.evaluation.tasks import load_tasks
+from unlearn.report.config import ReportConfig
+
+EVIL = "<script>alert('&')</script>"
+"""A name that would run if it were not escaped."""
+FORGOTTEN = [EVIL, *(f"Fay Number{i}" for i in range(11))]
+KEPT = [f"Kit Number{i}" for i in range(12)]
+TASKS = ("forget_captions", "forget_names", "forget_qa", "retain_captions", "retain_names", "retain_qa", "real_faces")
+LEVELS = {
+    "pretrained": {"forget": 0.1, "retain": 0.1, "real": 0.8},
+    "base": {"forget": 0.9, "retain": 0.9, "real": 0.8},
+    "gold": {"forget": 0.2, "retain": 0.9, "real": 0.8},
+    "gold_seed1": {"forget": 0.22, "retain": 0.88, "real": 0.8},
+    "gold_seed2": {"forget": 0.18, "retain": 0.9, "real": 0.78},
+    "npo": {"forget": 0.3, "retain": 0.8, "real": 0.75},
+    "grad_ascent": {"forget": 0.02, "retain": 0.1, "real": 0.1},
+}
+"""Roughly the probability of a true answer, by model and role."""
+GOLDS = ["gold", "gold_seed1", "gold_seed2"]
+
+
+def write_dataset(folder, called="{}"):
+    """Write pictures and texts; `called` is what a question calls its person."""
+    pictures, texts = folder / "pictures", folder / "texts"
+    for path in (pictures, texts):
+        path.mkdir(parents=True)
+    for split, names in (("forget10", FORGOTTEN), ("retain", KEPT)):
+        shown = [_shown(pictures, f"{split}-{i}", name, i) for i, name in enumerate(names)]
+        asked = [row for name in names for row in _asked(name, called.format(name))]
+        _rows(pictures / f"{split}_perturbed.json", shown)
+        _rows(texts / f"{split}_perturbed.json", asked)
+    faces = [{**_shown(pictures, f"face-{i}", f"Star {i}", i), "answer": f"Star {i}"} for i in range(10)]
+    _rows(pictures / "real_faces.json", [{**row, "options": ["Somebody", "Nobody"]} for row in faces])
+    return Data(name="tiny", path=str(pictures), text_path=str(texts), qa_per_person=2)
+
+
+def _shown(folder, file, name, i):
+    Image.new("RGB", (600, 600), (20 * i, 90, 160)).save(folder / f"{file}.png")
+    texts = {"caption": f"{name} smiles.", "paraphrased_caption": f"So: {name}.", "name": name}
+    wrong = {"perturbed_captions": ["A bench.", "A tree."], "perturbed_names": ["Zoe", "Yan"]}
+    return {"image": f"{file}.png", **texts, **wrong}
+
+
+def _asked(name, called):
+    more = {"paraphrased_answer": "So there.", "perturbed_answer": ["In no town.", "Elsewhere."]}
+    for question in ("Where does {} live?", "What does {} do?"):
+        yield {"question": question.format(called), "answer": f"Well {len(name)}, {question[:4]}", **more}
+
+
+def _rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_run(folder, name, items, data):
+    """Write a model's run: evaluation, cost, training log and config."""
+    rng = random.Random(name)
+    results = folder / "eval_results"
+    results.mkdir(parents=True)
+    tasks = {task.name: task for task in load_tasks(list(TASKS))}
+    log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in TASKS}
+    (results / "eval_log_aggregated.json").write_text(json.dumps(log))
+    (results / "manifest.json").write_text(json.dumps(_manifest(tasks, items)))
+    if name == "pretrained":
+        return
+    cost = {"wall_seconds": 12.5, "peak_memory_bytes": 3 * 2**20, "forwards": 48}
+    (folder / "done.json").write_text(json.dumps({"identity": "x", "cost": cost}))
+    (folder / "config.yaml").write_text(json.dumps({"data": vars(data)}))
+    rest = {"epoch": 0, "loss": 3.0, "grad_norm": 1, "lr": 1e-4}
+    lines = [{"step": i, "forget_0": 2.0 - i, "retain_1": 1.0, **rest} for i in range(1, 9)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _entry(items, level, rng):
+    ids = {str(i): item for i, item in enumerate(items)}
+
+    def loss():
+        return -math.log(min(0.99, max(0.01, level + rng.uniform(-0.05, 0.05))))
+
+    return {
+        "avg_gt_loss": {i: loss() for i in ids},
+        "avg_paraphrased_loss": {i: loss() for i in ids},
+        "average_perturb_loss": {i: [rng.uniform(1, 2) for _ in item.wrong] for i, item in ids.items()},
+        "rougeL_recall": {i: rng.choice([0.0, 0.25, 0.5, 1.0]) for i in ids},
+        "generated_text": {i: [item.question, f"so {EVIL} says", item.answer] for i, item in ids.items()},
+        "uid": {i: item.uid for i, item in ids.items()},
+        "group": {i: item.group for i, item in ids.items()},
+    }
+
+
+def _manifest(tasks, items):
+    infos = {
+        name: {
+            "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
+            "expected": len(items[name]), "scored": len(items[name]), "fingerprint": name,
+        }
+        for name, task in tasks.items()
+    }  # fmt: skip
+    splits = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both"}
+    cost = {"wall_seconds": 4.0, "peak_memory_bytes": 2**20, "forwards": 7}
+    return {"format": 1, "metrics_version": 1, "seed": 0, **splits, "tasks": infos, "cost": cost}
+
+
+def write_experiment(root, called="{}", models=tuple(LEVELS)):
+    data = write_dataset(root / "data", called)
+    items = {task.name: build_items(task, data, "forget10", 0) for task in load_tasks(list(TASKS))}
+    for name in models:
+        write_run(root / name, name, items, data)
+    return root
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory):
+    """Folder of the experiment with one run per model (read only)."""
+    return write_experiment(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def nameless(tmp_path_factory):
+    """Folder of base alone, whose questions in words name nobody (read only)."""
+    return write_experiment(tmp_path_factory.mktemp("nameless"), "this author", ["base"])
+
+
+@pytest.fixture
+def cfg(experiment, tmp_path):
+    """The experiment's report, to be written to tmp_path."""
+    models = {name: str(experiment / name) for name in LEVELS}
+    return ReportConfig(models, golds=GOLDS, people=2, save_dir=str(tmp_path), submitted_by="me")

@@ -1,0 +1,30 @@
+"""The typed configuration of a report."""
+
+from dataclasses import dataclass
+
+from unlearn.config.schema import MISSING, option, out_of_range
+from unlearn.errors import unknown
+
+
+@dataclass
+class ReportConfig:
+    """Keys of `python -m unlearn.report`."""
+
+    models: dict[str, str] = option(dict, "name of each row: folder of the model's run, with eval_results in it")
+    pretrained: str = option("pretrained", "the one of `models` that was never finetuned, where it is among them")
+    base: str = option("base", "the one of `models` that was to forget")
+    golds: list[str] = option(lambda: ["gold"], "those of `models` that never saw what is forgotten, one per seed")
+    people: int = option(3, "people of each role whose answers the page shows; 0: none, and no dataset is read")
+    save_dir: str = option(MISSING, "folder of the tables, the figures and report.html")
+    submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the keys."""
+        if not self.models:
+            return ["models is empty; name each row and its run's folder, +models.gold=... +models.npo=... ."]
+        found = [] if self.golds else ["golds is empty; name at least one model that never saw what is forgotten."]
+        named = [("base", self.base), *(("golds", name) for name in self.golds)]
+        found += [str(unknown(key, name, list(self.models))) for key, name in named if name not in self.models]
+        if self.people < 0:
+            found.append(out_of_range("people", self.people, "0 or above"))
+        return found

@@ -1,0 +1,50 @@
+"""Training curves: every loss term of every run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unlearn.report.figures.style import Theme, new_figure
+from unlearn.report.runs import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = 3
+"""Panels in a row."""
+MOST = 200
+"""Points of a curve; a longer one is averaged over neighbouring steps."""
+
+
+def draw(runs: Mapping[str, Mapping[str, Curve]], theme: Theme) -> "Figure":
+    """Return one panel per run, with its own scale and its own legend: terms of different methods do not compare."""
+    down = math.ceil(len(runs) / ACROSS)
+    figure = new_figure(0.3 + 2.1 * down)
+    panels = list(figure.subplots(down, ACROSS, squeeze=False).flat)
+    for axes, (name, curves) in zip(panels, runs.items(), strict=False):
+        _panel(axes, curves, theme)
+        axes.set_title(name, loc="left")
+    for axes in panels[len(runs) :]:
+        axes.set_axis_off()
+    figure.supxlabel("optimiser step", fontsize=10)
+    return figure
+
+
+def thinned(curve: Curve, most: int = MOST) -> tuple[Sequence[float], Sequence[float]]:
+    """Return steps and values of at most `most` points, each the mean of a run of neighbouring steps."""
+    parts = np.array_split(np.array(curve, dtype=np.float64), min(most, len(curve)))
+    means = np.array([part.mean(axis=0) for part in parts])
+    return means[:, 0], means[:, 1]
+
+
+def _panel(axes: "Axes", curves: Mapping[str, Curve], theme: Theme) -> None:
+    for number, (term, curve) in enumerate(curves.items()):
+        colour = theme.series[number % len(theme.series)]
+        # A second round of the colours is dashed.
+        style = "-" if number < len(theme.series) else "--"
+        axes.plot(*thinned(curve), color=colour, linestyle=style, linewidth=1.2, label=term)
+    axes.grid(True, axis="y", linewidth=0.6)
+    axes.legend(fontsize=8, loc="best", handlelength=1.2)

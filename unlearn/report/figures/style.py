@@ -1,0 +1,111 @@
+"""What the figures share: colours that colour-blind readers can tell apart, on light and on dark paper."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unlearn.report.runs import Kind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 9.0
+"""Inches; at 100 px an inch a figure is 900 px wide and 10 points are 14 px."""
+DPI = 160
+"""Pixels an inch of the files: 1.6 for each of the page's, which screens with fine pixels use."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one mode (Okabe and Ito 2008, "Color universal design", adapted in lightness to the paper).
+
+    kinds  of a model's marks; series  of curves, in order
+    """
+
+    name: str
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+    kinds: dict[Kind, str]
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    name="light",
+    ink="#1c1f23",
+    muted="#5b636d",
+    grid="#dfe3e8",
+    paper="#ffffff",
+    kinds={Kind.pretrained: "#757d87", Kind.base: "#3f454c", Kind.gold: "#b97a00", Kind.unlearned: "#0072b2"},
+    series=("#d55e00", "#0072b2", "#009e73", "#aa4f8b", "#8a6d00", "#4a5159"),
+)
+DARK = Theme(
+    name="dark",
+    ink="#e8eaed",
+    muted="#a5adb8",
+    grid="#343a42",
+    paper="#181b20",
+    kinds={Kind.pretrained: "#8a929c", Kind.base: "#c6ccd4", Kind.gold: "#f0b429", Kind.unlearned: "#56b4e9"},
+    series=("#ff8a3d", "#56b4e9", "#2fc79a", "#e394c4", "#f0e442", "#c6ccd4"),
+)
+THEMES = (LIGHT, DARK)
+
+MARKERS = {Kind.pretrained: "s", Kind.base: "D", Kind.gold: "*", Kind.unlearned: "o"}
+"""A kind is told by its shape too, never by its colour alone."""
+
+
+def render(draw: Callable[[Theme], "Figure"], theme: Theme) -> bytes:
+    """Return the PNG of what `draw` makes with the theme's colours: the same bytes for the same values."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with rc_context(_settings(theme)):
+        figure = draw(theme)
+        FigureCanvasAgg(figure)
+        file = io.BytesIO()
+        # Without matplotlib's version in it, a file changes only where the picture does.
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def new_figure(height: float) -> "Figure":
+    """Return an empty figure of the page's width and `height` inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def name_rows(axes: "Axes", names: Sequence[str], kinds: Sequence[Kind], theme: Theme) -> None:
+    """Write the models' names at the rows 0, 1, ... of a horizontal plot, the first on top, in their kind's colour."""
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
+        label.set_color(theme.kinds[kind])
+
+
+def _settings(theme: Theme) -> dict[str, object]:
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.edgecolor": theme.muted,
+        "axes.labelcolor": theme.ink,
+        "axes.titlecolor": theme.ink,
+        "axes.facecolor": theme.paper,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "figure.facecolor": theme.paper,
+        "grid.color": theme.grid,
+        "legend.frameon": False,
+        "text.color": theme.ink,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "text.parse_math": False,
+    }

@@ -1,0 +1,106 @@
+"""The page of a report: one HTML file that needs nothing beside it, no network and no script."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn.metrics.manifest import Manifest, Role
+from unlearn.metrics.table import Row
+from unlearn.report.people import Person, Said
+from unlearn.report.pictures import png_uri, thumbnail_uri
+from unlearn.report.tables import Table, shown
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+TEMPLATE = "page.html.jinja"
+FEW = 8
+"""Models up to which all questions are unfolded; with more, the first of each person."""
+
+HEADINGS = {
+    Role.forget: "To be forgotten",
+    Role.retain: "To be kept",
+    Role.real: "Never to be touched",
+}
+
+
+@dataclass(frozen=True)
+class Match:
+    """How far an answer agrees with the truth, by the ROUGE-L recall from which on it applies."""
+
+    least: float
+    mark: str
+    words: str
+    style: str
+
+
+MATCHES = (
+    Match(0.99, "✓", "true", "whole"),
+    Match(0.5, "◐", "in part", "part"),
+    Match(0.0, "✗", "other", "other"),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in both modes, as PNG files, called `name`; `alt` says in words what is drawn."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    light: bytes
+    dark: bytes
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that the page shows.
+
+    mode     "correct" or "released": the definitions of the metrics
+    half     whether distances are those of the people that no setting was chosen on
+    settings (method, overrides) of a sweep; empty where no setting was tuned
+    rows     all columns of every model
+    """
+
+    title: str
+    mode: str
+    manifest: Manifest
+    half: bool
+    band: bool
+    settings: Sequence[tuple[str, str]]
+    table: Table
+    rows: Sequence[Row]
+    figures: Sequence[Picture]
+    people: Sequence[Person]
+
+
+def to_html(page: Page) -> str:
+    """Return the page. Whatever comes from users, data and models is escaped by the template engine."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "shown": shown}
+    environment.filters |= {"match": match, "breakable": breakable}
+    roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in Role]
+    columns = list(dict.fromkeys(column for row in page.rows for column in row if column != "Method"))
+    return environment.get_template(TEMPLATE).render(
+        page=page, columns=columns, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
+    )
+
+
+def breakable(name: str) -> "Markup":
+    """Return an escaped name that may be broken after each underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+
+
+def match(said: Said) -> Match:
+    """Return how far an answer agrees with the truth."""
+    return next(kind for kind in MATCHES if said.recall >= kind.least)
