@@ -48,6 +48,7 @@ RUNS = {
         for name in ("dpo", "rmu", "scrub", "sku")
     },
     "npo_kl": ("forget", "llava", (*NPO, *LORA)),
+    "l1": ("forget", "llava", ("forget_loss=retain_ft", "l1_lambda=0.01", "l_norm_from=start", *LORA)),
     "npo_kl_full": ("forget", "qwen2_vl", (*NPO, *FULL)),
     "finetune": ("finetune", "llava", FULL),
     "vision": ("finetune", "llava", VISION),

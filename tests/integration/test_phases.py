@@ -155,3 +155,22 @@ def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_famil
     assert log_of(again) == log_of(whole)
     family = tiny_families["llava"]
     assert distance(weights(family, whole), weights(family, again)) == 0
+
+
+@pytest.mark.parametrize("given", [FULL, LORA])
+def test_the_optimiser_gets_the_student_and_never_its_teacher(given, script, tmp_path, monkeypatch):
+    from unlearn import engine, reference, state
+    from unlearn.config.schema import Optimizer
+    from unlearn.trainer import Trainer
+
+    seen, teachers, real = {}, [], reference.second_model
+    monkeypatch.setattr(reference, "second_model", lambda model, *a: teachers.append(model) or real(model, *a))
+    adamw = engine.OPTIMIZERS[Optimizer.adamw]
+    monkeypatch.setitem(engine.OPTIMIZERS, Optimizer.adamw, lambda p, *a: seen.update(given=list(p)) or adamw(p, *a))
+    prepare = Trainer._prepare
+    monkeypatch.setattr(Trainer, "_prepare", lambda self: seen.update(model=self.model) or prepare(self))
+    script("forget", "forget_loss=kl", f"save_dir={tmp_path / 'run'}", *given, "num_epochs=1")
+    assert len(teachers) == (1 if given is FULL else 0)
+    wanted = [parameter for _, parameter in state.trained(seen["model"])]
+    assert [id(parameter) for parameter in seen["given"]] == [id(parameter) for parameter in wanted]
+    assert all(parameter.requires_grad for parameter in seen["given"])
