@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlearn.errors import UserError
 from unlearn.forwards import View
-from unlearn.methods.base import Facts, Measure, Method, Term, Views, register
+from unlearn.methods.base import Facts, Measure, Term, Views, Weighted, register
 
 DEPTH_OF_PAPER = 7 / 32
 """The paper's layer 7 of Zephyr-7B's 32."""
@@ -40,7 +40,7 @@ def rmu_loss(hidden: Tensor, target: Tensor) -> Tensor:
 
 @register
 @dataclass
-class RMU(Method):
+class RMU(Weighted):
     """Push the hidden states of the forget answers towards one random point, and hold those of the retained ones.
 
     layer       l, from 0; None: 7/32 of the depth, as in the paper
@@ -50,18 +50,16 @@ class RMU(Method):
     paper: ClassVar[str] = "arXiv:2403.03218"
     trains_layers: ClassVar[bool] = True
     name: str = "rmu"
-    forget_weight: float = 1.0
-    retain_weight: float = 1.0
     layer: int | None = None
     c: float | None = None
     c_relative: float = 5.0
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        positive = {key: getattr(self, key) for key in ("forget_weight", "retain_weight", "c", "c_relative")}
-        return [
+        lengths = {"c": self.c, "c_relative": self.c_relative}
+        return super().problems() + [
             f"forget_loss.{key} is {value}; allowed are numbers above 0."
-            for key, value in positive.items()
+            for key, value in lengths.items()
             if value is not None and value <= 0
         ]
 

@@ -1,6 +1,6 @@
 """SKU: learn what is to be forgotten, then negate what was learned (Liu et al. 2024, arXiv:2402.10058).
 
-L = forget_weight CE(D_f) + random_weight 1/K sum_k CE(x_f, y_k) - kl_weight E_{tokens of D_r}[ KL(pi_ref || pi) ]
+L = forget_weight CE(D_f) + random_weight 1/K sum_k CE(x_f, y_k) - retain_weight E_{tokens of D_r}[ KL(pi_ref || pi) ]
 theta = theta_0 - negation (theta_1 - theta_0)
 
 y_k are answers of K other forget questions, drawn anew every epoch. theta_1 are the weights after the last step on L;
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unlearn.data.answers import Answers
-from unlearn.methods.base import Method, Term, Views, register
+from unlearn.methods.base import Term, Views, Weighted, register
 
 
 @register
 @dataclass
-class SKU(Method):
+class SKU(Weighted):
     """Guided distortion, random disassociation and preservation divergence; then negation of the whole step.
 
     random_answers  K
@@ -28,17 +28,16 @@ class SKU(Method):
     paper: ClassVar[str] = "arXiv:2402.10058"
     name: str = "sku"
     forget_weight: float = 2.5
+    retain_weight: float = 0.5
     random_weight: float = 1.0
-    kl_weight: float = 0.5
     random_answers: int = 5
     negation: float = 1.0
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        keys = ("forget_weight", "random_weight", "kl_weight", "random_answers", "negation")
-        return [
+        return super().problems() + [
             f"forget_loss.{key} is {getattr(self, key)}; allowed are numbers above 0."
-            for key in keys
+            for key in ("random_answers", "negation")
             if getattr(self, key) <= 0
         ]
 
@@ -55,7 +54,7 @@ class SKU(Method):
         yield Term("forget", views["forget"].ce_tokens, "token", self.forget_weight)
         for view in self.answers():
             yield Term(view, views[view].ce_tokens, "token", self.random_weight / self.random_answers)
-        yield Term("retain", -views["retain"].kl_tokens, "token", self.kl_weight)
+        yield Term("retain", -views["retain"].kl_tokens, "token", self.retain_weight)
 
     def extrapolation(self) -> float:
         """Return -negation: the run ends as far behind its start as it went ahead."""

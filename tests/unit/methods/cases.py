@@ -206,7 +206,7 @@ CASES = {
         3.5 * CE - 0.5 * KL,
         forget_weight=0.7,
         random_weight=1.2,
-        kl_weight=0.2,
+        retain_weight=0.2,
         random_answers=3,
     ),
 }

@@ -39,7 +39,7 @@ def test_it_is_unbounded_below_through_its_last_term():
     assert torch.isfinite(term.values).all()
 
 
-@pytest.mark.parametrize("key", ["forget_weight", "random_weight", "kl_weight", "random_answers", "negation"])
+@pytest.mark.parametrize("key", ["forget_weight", "random_weight", "retain_weight", "random_answers", "negation"])
 def test_parameters_out_of_range(key):
     (problem,) = SKU(**{key: 0}).problems()
     assert f"forget_loss.{key} is 0; allowed are numbers above 0" in problem
