@@ -17,7 +17,7 @@ import numpy as np
 from unlearn.errors import UserError
 from unlearn.experiment.config import ExperimentConfig, golds, load_experiment, references, unlearned
 from unlearn.metrics.accuracy import choice_accuracy, choice_chance
-from unlearn.metrics.aggregate import forget_test, result_columns
+from unlearn.metrics.columns import forget_test, result_columns
 from unlearn.metrics.logs import EvalLog, TaskLog, read_log
 from unlearn.metrics.scores import log_truth_ratio, probability
 

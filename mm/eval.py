@@ -40,6 +40,7 @@ def main(cfg: EvalConfig) -> Path:
         seed=cfg.data.question_seed,
         batch_size=cfg.batch_size,
         max_length=cfg.max_length,
+        metrics=cfg.metrics,
     )
     plan = plan_evaluation(settings, None if cfg.save_dir is None else Path(cfg.save_dir), cfg.overwrite_dir)
     if plan.finished() is not None:

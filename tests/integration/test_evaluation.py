@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlearn.config.schema import Data, DType, Modality
+from unlearn.config.schema import Data, DType, Metrics, Modality
 from unlearn.errors import UserError
 from unlearn.evaluation import runner
 from unlearn.evaluation.plan import Settings, plan_evaluation
 from unlearn.evaluation.tasks import load_tasks
+from unlearn.metrics.comparison import comparable
 from unlearn.metrics.logs import read_log
 from unlearn.models.loading import load_encoder, load_model
 
@@ -195,7 +196,7 @@ def reference(base, tmp_path_factory):
 def test_result_files(reference, model_path):
     files, manifest, out = reference
     assert set(files) == {f"{task}.jsonl" for task in TASKS} | {"eval_log_aggregated.json"}
-    assert manifest["format"] == 1
+    assert (manifest["format"], manifest["metrics"]) == (2, "correct")
     assert manifest["model"]["path"] == str(model_path)
     assert (manifest["forget_split"], manifest["retain_split"], manifest["forget_modality"]) == (
         "forget10",
@@ -229,6 +230,23 @@ def test_aggregation_reads_what_was_written(reference):
     expected = [-sum(r["answers"]["true"]["logp"]) / len(r["answers"]["true"]["logp"]) for r in records]
     assert log.tasks["real_faces"].loss.tolist() == pytest.approx(expected)
     assert {len(w) for w in log.tasks["real_faces"].wrong_losses} == {1, 2}
+
+
+def test_under_released_every_item_is_also_answered_blind(make, reference):
+    settings, out = make(metrics=Metrics.released)
+    run(settings, out)
+    files, manifest = contents(out)
+    assert manifest["metrics"] == "released"
+    for task in TASKS:
+        records, seen = ([json.loads(line) for line in f[f"{task}.jsonl"].splitlines()] for f in (files, reference[0]))
+        blind = [record.pop("generated_blind") for record in records]
+        assert records == seen
+        assert (blind == [r["generated"] for r in records]) == (task == "forget_qa")
+    both = [read_log(folder / "eval_log_aggregated.json") for folder in (out, reference[2])]
+    assert both[1].tasks["real_faces"].blind_rouge is None
+    assert len(both[0].tasks["real_faces"].blind_rouge) == SIZES["real_faces"]
+    with pytest.raises(UserError, match="metrics is released and correct"):
+        comparable(both)
 
 
 def test_two_processes_write_the_files_of_one(make, reference, tmp_path):
@@ -345,7 +363,8 @@ def test_every_setting_that_changes_results_changes_the_fingerprint(make, model_
     family = dataclasses.replace(settings.model_family, dtype=DType.float64)
     changes = [
         {"seed": 1}, {"batch_size": 2}, {"max_length": 200}, {"forget_split": "forget05"},
-        {"forget_modality": Modality.image}, {"tasks": load_tasks(["real_faces"])}, {"model_path": str(retrained)},
+        {"forget_modality": Modality.image},
+        {"metrics": Metrics.released}, {"tasks": load_tasks(["real_faces"])}, {"model_path": str(retrained)},
         {"model_family": family},
     ]  # fmt: skip
     prints = {plan_evaluation(dataclasses.replace(settings, **change), out).fingerprint for change in changes}

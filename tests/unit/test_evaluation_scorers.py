@@ -135,6 +135,20 @@ def test_generation_equals_an_argmax_loop_without_cache(tiny, items):
     assert all(expected)
 
 
+def test_blind_answers_are_those_to_the_question_alone(tiny):
+    model, encoder = tiny
+    mixed = [TEXTUAL[0], *PICTURED, TEXTUAL[1]]
+    records = score_items(model, encoder, mixed, 256, NEW_TOKENS, blind=True)
+    for item, record in zip(mixed, records, strict=True):
+        unseen = dataclasses.replace(item, image=None)
+        assert record["generated_blind"] == naive_generation(model, encoder, unseen)
+        assert record["generated"] == naive_generation(model, encoder, item)
+    # The released evaluation generated without pixels: an answer that never saw the picture stands for one that did.
+    assert [r["generated"] for r in records[1:4]] != [r["generated_blind"] for r in records[1:4]]
+    seen = score_items(model, encoder, mixed, 256, NEW_TOKENS)
+    assert [{k: v for k, v in r.items() if k != "generated_blind"} for r in records] == seen
+
+
 def test_generation_stops_at_the_end_token(tiny):
     model, encoder = tiny
     # What the first item says third becomes an end token too, so that the items end at different steps.

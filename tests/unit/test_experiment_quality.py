@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unlearn.config.schema import Metrics
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Manifest, Role, TaskInfo
 
@@ -50,7 +51,7 @@ def model(ignorant=False, **changes):
     held_out = task(right=10 / 60 if ignorant else 0.9)
     tasks = {name: task() for name in (*CHOICE, *FREE)}
     tasks |= {"forget_captions": forget, "forget_qa": forget, "forget_heldout_names": held_out}
-    manifest = Manifest("forget10", "retain90", "both", 1, INFOS, 0, {})
+    manifest = Manifest("forget10", "retain90", "both", 1, Metrics.correct, INFOS, 0, {})
     return EvalLog(Path("x"), tasks | changes, manifest)
 
 

@@ -80,6 +80,12 @@ def test_the_true_answer_takes_the_place_of_an_absent_paraphrase():
     assert values["rougeL_recall"]["0"] == pytest.approx(1 / 3)
 
 
+def test_a_blind_answer_has_its_own_rouge():
+    values = aggregated_from_records([{**record(), "generated_blind": "Lee"}])
+    assert (values["rougeL_recall"]["0"], values["rougeL_recall_blind"]["0"]) == (1.0, pytest.approx(1 / 3))
+    assert "rougeL_recall_blind" not in aggregated_from_records([record()])
+
+
 def test_items_are_numbered_in_the_order_of_the_records():
     entry = aggregated_from_records(record(uid) for uid in ("b", "a", "c"))
     assert entry["uid"] == {"0": "b", "1": "a", "2": "c"}
@@ -105,10 +111,12 @@ def good_log():
 
 
 def good_manifest():
-    task = {"version": 1, "role": "forget", "choice": False, "label": "Forget Captions", "expected": 2, "scored": 2}
+    task = {"version": 1, "role": "forget", "choice": False, "modality": "image", "label": "Forget Captions"}
+    task |= {"expected": 2, "scored": 2}
     return {
-        "format": 1,
+        "format": 2,
         "metrics_version": 1,
+        "metrics": "correct",
         "forget_split": "forget10",
         "retain_split": "retain90",
         "forget_modality": "both",
@@ -129,6 +137,25 @@ def test_a_log_with_ragged_wrong_answers_is_read_back(tmp_path):
     assert list(task.paraphrase_loss) == [1.5, 2.0]
     assert log.manifest.tasks["forget_captions"].label == "Forget Captions"
     assert log.manifest.cost["forwards"] == 7
+
+
+def test_people_are_named_by_the_log_or_by_their_place(tmp_path):
+    named = read_log(write(tmp_path, good_log(), good_manifest())).tasks["forget_captions"]
+    assert named.groups == ("Ann Lee", "Ann Lee")
+
+    def foreign(numbers):
+        entry = good_log()["forget_captions"]
+        keys = {key: dict(zip(numbers, entry[key].values(), strict=True)) for key in NEEDED}
+        return read_log(write(tmp_path, dict.fromkeys(FOREIGN_TASKS, keys))).tasks
+
+    (tmp_path / "manifest.json").unlink()
+    tasks = foreign(["19", "20"])
+    # Item k of TOFU's own authors is about author k // 20 of its set; elsewhere every row stands alone.
+    authors = {"eval_log.json": ("eval_log.json 0", "eval_log.json 1")}
+    authors["eval_log_forget.json"] = ("eval_log_forget.json 0", "eval_log_forget.json 1")
+    for name, task in tasks.items():
+        assert task.groups == authors.get(name, (f"{name} 19", f"{name} 20"))
+    assert foreign(["299", "x"])["eval_log.json"].groups == ("eval_log.json 299", "eval_log.json x")
 
 
 def test_items_are_matched_by_their_number_and_not_by_their_place(tmp_path):
@@ -169,6 +196,8 @@ BAD_LOGS = [
     (broken(TASK, "rougeL_recall", "1", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in rougeL_recall"),
     (broken(TASK, "uid", "1", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in uid"),
     (broken(TASK, "uid", "1", value="a"), "has a uid twice"),
+    (broken(TASK, "group", "0", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in group"),
+    (broken(TASK, "rougeL_recall_blind", value={"0": 1.0}), "but 1 (or others) in rougeL_recall_blind"),
     (broken(TASK, "avg_gt_loss", "1", value=float("nan")), "has nan in avg_gt_loss, where only finite numbers"),
     (broken(TASK, "average_perturb_loss", "0", value=[1.0, None]), "has None in average_perturb_loss"),
     (
@@ -189,7 +218,7 @@ def test_a_bad_log_is_refused(tmp_path, change, message):
 
 
 BAD_MANIFESTS = [
-    (broken("format", value=2), "has format 2 but this version reads 1"),
+    (broken("format", value=1), "has format 1 but this version reads 2"),
     (broken("metrics_version", value=9), "has metrics_version 9 but this version reads 1"),
     (broken("metrics_version", value=True), 'has True as "metrics_version", which must be of type int'),
     (broken("retain_split", drop=True), 'has no "retain_split"'),
@@ -197,6 +226,9 @@ BAD_MANIFESTS = [
     (broken("tasks", TASK, value=3), 'task "forget_captions" holds a int'),
     (broken("tasks", TASK, "choice", value="false"), "has 'false' as \"choice\", which must be of type bool"),
     (broken("tasks", TASK, "role", value="forgot"), 'Did you mean "forget"?'),
+    (broken("tasks", TASK, "modality", value="picture"), "Unknown modality in"),
+    (broken("metrics", value="relased"), "Unknown metrics in"),
+    (broken("metrics", drop=True), 'has no "metrics"'),
     (broken("tasks", TASK, "scored", drop=True), 'task "forget_captions" has no "scored"'),
     (broken("tasks", TASK, "scored", value=3), 'task "forget_captions" has 2 items but its manifest.json says 3'),
     (broken("tasks", "retain_qa", value=good_manifest()["tasks"][TASK]), "manifest.json differ in the tasks retain_qa"),
@@ -241,5 +273,6 @@ def test_what_is_known_without_manifest_is_what_the_task_files_say():
             continue
         task = yaml.safe_load((folder / f"{name}.yaml").read_text())
         assert (task["label"], task["role"], task.get("choice", False)) == (info.label, info.role.value, info.choice)
+        assert task["modality"] == info.modality.value
         compared += 1
     assert compared == 8

@@ -87,6 +87,16 @@ def test_knowledge():
     assert list(scores.knowledge([1e5, -1e5])) == [1.0, 0.0]
 
 
+def test_preference():
+    # R = 4 and R = 1/4: four to one for the true answer, and against it.
+    assert scores.preference([2 * LOG2, 0.0, -2 * LOG2]) == pytest.approx([0.8, 0.5, 0.2])
+    _, paraphrase, wrong = some_losses(6)
+    log_ratio = scores.log_truth_ratio(paraphrase, wrong)
+    naive = [math.exp(x) / (1 + math.exp(x)) for x in log_ratio]
+    assert scores.preference(log_ratio) == pytest.approx(naive, rel=1e-12)
+    assert list(scores.preference([1e5, -1e5])) == [1.0, 0.0]
+
+
 def words(text):
     from nltk.stem.porter import PorterStemmer
 

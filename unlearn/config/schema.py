@@ -63,6 +63,13 @@ class Modality(Enum):
     text = "text"
 
 
+class Metrics(Enum):
+    """Whose definitions of the metrics: the papers', or those of CLEAR's published code, to compare with its tables."""
+
+    correct = "correct"
+    released = "released"
+
+
 class Tracker(Enum):
     """Where training curves go besides log.jsonl. wandb honours WANDB_MODE=offline."""
 
@@ -251,6 +258,7 @@ class EvalConfig:
     forget_modality: Modality = option(Modality.both, "both | image | text")
     save_dir: str | None = option(None, "folder of the results; null: <model_path>/eval_results")
     overwrite_dir: bool = option(False, "replace results of another evaluation in save_dir")
+    metrics: Metrics = option(Metrics.correct, "correct | released: also answers without the picture, for its ROUGE")
     batch_size: int = option(8, "items (with all their answers) per batch")
     max_length: int = option(512, "longest sample in tokens, image tokens included")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn import fingerprint
-from unlearn.config.schema import Data, Modality, ModelFamily
+from unlearn.config.schema import Data, Metrics, Modality, ModelFamily
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
@@ -25,6 +25,7 @@ class Settings:
     model_path    checkpoint folder; None: the family's pretrained model
     batch_size    items (not answers) a batch
     max_length    the most tokens that a prompt with its answer may have
+    metrics       released: every item is also answered without its picture
     """
 
     tasks: list[Task]
@@ -37,6 +38,7 @@ class Settings:
     seed: int
     batch_size: int
     max_length: int
+    metrics: Metrics = Metrics.correct
 
     def model(self) -> str:
         """Return the folder or Hub id that is evaluated."""
@@ -107,6 +109,7 @@ def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
     """Return the fingerprint of everything that decides the result files."""
     roles = [role_under(task, settings.forget_modality).value for task in settings.tasks]
     frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
+    frame.append(settings.metrics.value)
     numbers = [FORMAT, METRICS_VERSION, settings.batch_size, settings.max_length]
     # Names and places of a model do not count: its content does.
     family = {key: value for key, value in asdict(settings.model_family).items() if key not in ("name", "hub_id")}

@@ -53,6 +53,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
             "version": task.version,
             "role": role_under(task, settings.forget_modality).value,
             "choice": task.choice,
+            "modality": task.modality.value,
             "label": task.label,
             "expected": len(plan.items[task.name]),
             "scored": len(records[task.name]),
@@ -63,6 +64,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
     return {
         "format": FORMAT,
         "metrics_version": METRICS_VERSION,
+        "metrics": settings.metrics.value,
         "forget_split": settings.forget_split,
         "retain_split": settings.retain_split,
         "forget_modality": settings.forget_modality.value,

@@ -14,6 +14,7 @@ from accelerate.utils import parse_flag_from_env
 from torch import nn
 from tqdm import tqdm
 
+from unlearn.config.schema import Metrics
 from unlearn.cost import Meter
 from unlearn.evaluation.parts import BatchKey, Finished
 from unlearn.evaluation.plan import Plan, assigned
@@ -76,8 +77,9 @@ def _score(
     with _eval_mode(model), Meter(model) as meter:
         for task, index in tqdm(keys, desc="evaluate", unit="batch", disable=not state.is_main_process):
             meter.start()
+            items, new_tokens = plan.batches[task, index], tasks[task].max_new_tokens
             records = score_items(
-                model, encoder, plan.batches[task, index], settings.max_length, tasks[task].max_new_tokens
+                model, encoder, items, settings.max_length, new_tokens, settings.metrics is Metrics.released
             )
             plan.parts.append(
                 Finished(

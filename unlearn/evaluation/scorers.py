@@ -27,9 +27,16 @@ CHUNK = 512
 
 @torch.no_grad()
 def score_items(
-    model: nn.Module, encoder: Encoder, items: Sequence[Item], max_length: int, max_new_tokens: int
+    model: nn.Module,
+    encoder: Encoder,
+    items: Sequence[Item],
+    max_length: int,
+    max_new_tokens: int,
+    blind: bool = False,
 ) -> list[dict[str, Any]]:
     """Return one record per item: all answers of all items are rows of one batch, each picture is encoded once.
+
+    blind  every record also has the greedy answer to the question without the picture (CLEAR's published ROUGE)
 
     The model must be in eval mode. Raises UserError for a sample longer than `max_length` and for a model that gives
     no finite probabilities.
@@ -39,7 +46,27 @@ def score_items(
     pictures = Pictures(model, [prompt.vision for prompt in prompts], next(model.parameters()).device)
     scores = _score_answers(model, encoder, items, [rows for _, rows in encoded], pictures)
     generated = generate(model, encoder, prompts, pictures, max_new_tokens)
-    return [_record(*parts) for parts in zip(items, prompts, scores, generated, strict=True)]
+    records = [_record(*parts) for parts in zip(items, prompts, scores, generated, strict=True)]
+    if blind:
+        for record, answer in zip(
+            records, _blind_answers(model, encoder, items, generated, max_new_tokens), strict=True
+        ):
+            record["generated_blind"] = answer
+    return records
+
+
+def _blind_answers(
+    model: nn.Module, encoder: Encoder, items: Sequence[Item], generated: Sequence[str], max_new_tokens: int
+) -> list[str]:
+    """Return the greedy answers without pictures; where there is none, it is the answer that was `generated`."""
+    pictured = [i for i, item in enumerate(items) if item.image is not None]
+    answers = list(generated)
+    if pictured:
+        prompts = [encoder.encode_prompt(replace(_sample(items[i], ""), image=None)) for i in pictured]
+        nothing = Pictures(model, [prompt.vision for prompt in prompts], next(model.parameters()).device)
+        for i, answer in zip(pictured, generate(model, encoder, prompts, nothing, max_new_tokens), strict=True):
+            answers[i] = answer
+    return answers
 
 
 def _encode(encoder: Encoder, item: Item, max_length: int) -> tuple[Encoded, list[Encoded]]:

@@ -1,29 +1,28 @@
-"""One row of results: a model's evaluation log against that of gold (the model that never saw what is forgotten)."""
+"""One row of results: a model's evaluation log against gold's (the model that never saw what is forgotten)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unlearn.config.schema import MISSING, option
+from unlearn.config.schema import MISSING, Metrics, option
+from unlearn.metrics.columns import (
+    distance_columns,
+    divergence_columns,
+    released_columns,
+    result_columns,
+    sample_distance_columns,
+)
 from unlearn.metrics.comparison import comparable, incomplete, task_infos
-from unlearn.metrics.logs import EvalLog, TaskLog, read_log
-from unlearn.metrics.manifest import Role, TaskInfo
-from unlearn.metrics.scores import log_truth_ratio
-from unlearn.metrics.sets import TaskScores, model_utility, set_score, task_scores
-from unlearn.metrics.statistics import KolmogorovSmirnov, ks_two_sample
+from unlearn.metrics.distance import compare
+from unlearn.metrics.logs import EvalLog, read_log
 from unlearn.metrics.table import Row, Value, ending_problem
-
-METRICS = "correct"
-"""The definitions behind a row's numbers, named in its `Metrics` column."""
-
-FORGET_QUALITY_TASKS = ("eval_log_forget.json", "forget_captions", "forget_qa")
-"""Forget quality is the p-value of the first of these that is to be forgotten: QA only where the captions stay."""
-
-SET_COLUMNS = {"Real": Role.real, "Retain": Role.retain, "Forget": Role.forget}
 
 COST_COLUMNS = {
     "Eval Wall Seconds": ("wall_seconds", 1),
     "Eval Peak Memory MiB": ("peak_memory_bytes", 2**20),
     "Eval Forwards": ("forwards", 1),
 }
+
+MODEL, GOLD = "ckpt_result", "retain_result"
 
 
 @dataclass
@@ -35,76 +34,58 @@ class AggregateConfig:
     method_name: str = option(MISSING, "entry of the column Method")
     submitted_by: str = option(MISSING, "entry of the column Submitted By")
     save_file: str = option(MISSING, "where the row is written: .csv, .json or .md")
+    gold_results: list[str] = option(list, "logs of further gold seeds; from three golds on their spread is known")
+    metrics: Metrics = option(Metrics.correct, "correct | released: what CLEAR's published code computes instead")
     allow_incomplete: bool = option(False, "compare the items scored so far of evaluations that are not finished")
 
     def problems(self) -> list[str]:
         """Return what is wrong with the keys."""
         problem = ending_problem(self.save_file)
-        return [] if problem is None else [problem]
+        twice = {path for path in self.gold_results if [self.retain_result, *self.gold_results].count(path) > 1}
+        found = [f"{path} is given as gold twice; give every gold seed once." for path in sorted(twice)]
+        return found if problem is None else [problem, *found]
 
 
 def aggregate(cfg: AggregateConfig) -> Row:
     """Return the row of results of the config's logs. Raises UserError where they cannot be read or compared."""
-    logs = {"retain_result": read_log(cfg.retain_result), "ckpt_result": read_log(cfg.ckpt_result)}
+    golds = {GOLD: cfg.retain_result, **{f"gold_results[{i}]": path for i, path in enumerate(cfg.gold_results)}}
+    logs = {key: read_log(path) for key, path in {**golds, MODEL: cfg.ckpt_result}.items()}
     marks = {
         "Foreign": " ".join(key for key, log in logs.items() if log.foreign),
         "Incomplete": "; ".join(f"{key} {text}" for key, log in logs.items() for text in incomplete(log)),
     }
-    model, gold = comparable([logs["ckpt_result"], logs["retain_result"]], cfg.allow_incomplete)
+    keys = [MODEL, *golds]
+    logs = dict(zip(keys, comparable([logs[key] for key in keys], cfg.allow_incomplete), strict=True))
     return {
         "Method": cfg.method_name,
         "Submitted By": cfg.submitted_by,
-        "Metrics": METRICS,
+        "Metrics": cfg.metrics.value,
         **{column: mark for column, mark in marks.items() if mark},
-        **result_columns(model, gold),
-        **_cost_columns(model),
+        **COLUMNS[cfg.metrics](logs),
+        **_cost_columns(logs[MODEL]),
     }
 
 
-def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
-    """Return TOFU's columns for the tasks of two comparable logs, and the means of the sets Real, Retain and Forget.
-
-    A number that needs a task which was not evaluated is None.
-    """
-    infos = task_infos(model, gold)
-    tasks = {name: task_scores(model.tasks[name], infos[name]) for name in infos if name in model.tasks}
-    row: dict[str, Value] = {}
-    for name, scores in tasks.items():
-        row |= _task_columns(scores, infos[name])
-    for column, role in SET_COLUMNS.items():
-        row[column] = set_score(scores for name, scores in tasks.items() if infos[name].role is role)
-    row["Model Utility"] = model_utility(tasks)
-    forgotten = [name for name in tasks if infos[name].role is Role.forget]
-    tests = {name: forget_test(model.tasks[name], gold.tasks[name]) for name in forgotten}
-    row["Forget Quality"] = next((tests[name].p_value for name in FORGET_QUALITY_TASKS if name in tests), None)
-    for name, test in tests.items():
-        row |= _test_columns(test, infos[name].label)
-    return row
-
-
-def forget_test(model: TaskLog, gold: TaskLog) -> KolmogorovSmirnov:
-    """Return the Kolmogorov-Smirnov test of the truth ratios of a forget task's items, model [n] against gold [m].
-
-    TOFU's forget quality (arXiv:2401.06121, section 2.2), on log R: ranks are those of R, and no exp overflows.
-    """
-    ratios = [log_truth_ratio(task.paraphrase_loss, task.wrong_losses) for task in (model, gold)]
-    return ks_two_sample(*ratios)
-
-
-def _task_columns(scores: TaskScores, info: TaskInfo) -> dict[str, Value]:
+def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
+    model, golds = logs[MODEL], {key: log for key, log in logs.items() if key != MODEL}
+    # A gold seed is no member of the pool that it is held against, as long as there are others.
+    own = next((key for key, gold in golds.items() if gold.path == model.path), None) if len(golds) > 1 else None
+    # What is incomplete has been refused by now, or reduced to the items that all logs have.
+    compared = compare({MODEL: model} if own is None else {}, golds, allow_incomplete=True)
+    distances = compared.models[MODEL] if own is None else compared.golds[own]
     return {
-        f"ROUGE {info.label}": scores.rouge,
-        f"Prob. {info.label}": scores.probability,
-        f"Truth Ratio {info.label}": scores.truth_ratio(info.role),
+        **distance_columns(distances, compared.band),
+        **result_columns(model, golds[GOLD]),
+        **divergence_columns(model, golds, own),
+        **sample_distance_columns(distances, task_infos(model, golds[GOLD])),
     }
 
 
-def _test_columns(test: KolmogorovSmirnov, label: str) -> dict[str, Value]:
-    return {
-        f"KS Test {label}": test.statistic,
-        f"KS Test PVal {label}": test.p_value,
-        f"KS Test log10 PVal {label}": test.log10_p,
-    }
+def _released(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
+    return released_columns(logs[MODEL], logs[GOLD])
+
+
+COLUMNS = {Metrics.correct: _correct, Metrics.released: _released}
 
 
 def _cost_columns(log: EvalLog) -> dict[str, Value]:

@@ -10,7 +10,7 @@ from unlearn.errors import UserError, unknown
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest, TaskInfo
 
-SPLITS = ("forget_split", "retain_split", "forget_modality", "metrics_version")
+SPLITS = ("forget_split", "retain_split", "forget_modality", "metrics_version", "metrics")
 
 
 def comparable(logs: Sequence[EvalLog], allow_incomplete: bool = False) -> list[EvalLog]:
@@ -55,6 +55,17 @@ def same_groups(tasks: Sequence[TaskLog]) -> bool:
     return all(other == first for other in others)
 
 
+def same_order(name: str, model: EvalLog, gold: EvalLog) -> tuple[TaskLog, TaskLog]:
+    """Return a task of two comparable logs, its items in one order. Raises UserError where they cannot be paired."""
+    tasks = (model.tasks[name], gold.tasks[name])
+    if set(tasks[0].items) != set(tasks[1].items):
+        raise UserError(
+            f"{model.path} names the items of task {name} by uid and {gold.path} by number or the other way round, so "
+            "they cannot be paired, as metrics=released needs; evaluate both models with one tool."
+        )
+    return tasks[0].ordered(), tasks[1].ordered()
+
+
 def incomplete(log: EvalLog) -> list[str]:
     """Return "task scored/expected" for every task of which not all items were scored."""
     tasks = log.manifest.tasks if log.manifest is not None else {}
@@ -81,7 +92,7 @@ def _differences(model: EvalLog, gold: EvalLog) -> Iterator[str]:
 def _manifest_differences(model: Manifest, gold: Manifest) -> Iterator[str]:
     for key in SPLITS:
         if getattr(model, key) != getattr(gold, key):
-            yield f"{key} is {getattr(model, key)} and {getattr(gold, key)}"
+            yield f"{key} is {_shown(getattr(model, key))} and {_shown(getattr(gold, key))}"
     for name in sorted(set(model.tasks) & set(gold.tasks)):
         a, b = model.tasks[name], gold.tasks[name]
         for key in ("version", "role", "choice", "label"):

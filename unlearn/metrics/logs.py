@@ -7,6 +7,7 @@ Layout (that of TOFU and CLEAR tools): {task: {key: {"0": value, "1": value, ...
     truth_ratio                                                        1/R, as TOFU writes it
     rouge1_recall, rougeL_recall, generated_text                       generated_text: [prompt, generated, true answer]
     uid, group                                                         this suite's own; a foreign log has none
+    rougeL_recall_blind                                                of the answer without the picture, if any
 """
 
 import math
@@ -25,6 +26,10 @@ from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio
 NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL_recall")
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
+BLIND = "rougeL_recall_blind"
+OPTIONAL = ("uid", "group", "generated_text", BLIND)
+"""Keys that are read where a log has them."""
+
 TOFU_AUTHOR_TASKS = ("eval_log.json", "eval_log_forget.json")
 ROWS_OF_AN_AUTHOR = 20
 """In TOFU's logs of its own authors, which name no person, item k is about author k // 20."""
@@ -41,6 +46,7 @@ class TaskLog:
     paraphrase_loss  [n]
     wrong_losses     n arrays [K_i]
     rouge            [n] ROUGE-L recall in [0, 1]
+    blind_rouge      [n] that of the answers without the picture, None where nothing was answered blind
     """
 
     items: tuple[str, ...]
@@ -51,10 +57,17 @@ class TaskLog:
     paraphrase_loss: Floats
     wrong_losses: tuple[Floats, ...]
     rouge: Floats
+    blind_rouge: Floats | None = None
 
     def only(self, items: set[str]) -> "TaskLog":
         """Return the log of those of its items that are in `items`."""
-        kept = [i for i, item in enumerate(self.items) if item in items]
+        return self._taken([i for i, item in enumerate(self.items) if item in items])
+
+    def ordered(self) -> "TaskLog":
+        """Return the log with its items sorted by name."""
+        return self._taken(sorted(range(len(self.items)), key=lambda i: self.items[i]))
+
+    def _taken(self, kept: list[int]) -> "TaskLog":
         return TaskLog(
             items=tuple(self.items[i] for i in kept),
             by_uid=self.by_uid,
@@ -64,6 +77,7 @@ class TaskLog:
             paraphrase_loss=self.paraphrase_loss[kept],
             wrong_losses=tuple(self.wrong_losses[i] for i in kept),
             rouge=self.rouge[kept],
+            blind_rouge=None if self.blind_rouge is None else self.blind_rouge[kept],
         )
 
 
@@ -85,7 +99,8 @@ def aggregated_from_records(records: Iterable[Mapping[str, Any]]) -> dict[str, d
     """Return a task's entry of eval_log_aggregated.json, its items numbered in the order of the records.
 
     A record is {"uid", "group", "prompt", "generated", "answers": {"true": A, "paraphrase": A or None, "wrong": [A..]}}
-    with A = {"text", "logp": [..]} and logp in nats per answer token, the end token last.
+    with A = {"text", "logp": [..]} and logp in nats per answer token, the end token last; where all were also asked
+    without the picture, it has "generated_blind".
     """
     entry: dict[str, dict[str, Any]] = {}
     for number, record in enumerate(records):
@@ -101,6 +116,7 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
     paraphrased = _losses(answers["paraphrase"] or true)
     perturbed = [_losses(answer) for answer in wrong]
     log_ratio = log_truth_ratio([paraphrased[0]], [[average for average, _, _ in perturbed]])
+    blind = rouge_recall(true["text"], record["generated_blind"]) if "generated_blind" in record else None
     return {
         "avg_gt_loss": gt[0],
         "gt_loss": gt[1],
@@ -116,6 +132,7 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
         "num_token_perturb": [tokens for _, _, tokens in perturbed],
         "uid": record["uid"],
         "group": record["group"],
+        **({} if blind is None else {BLIND: blind["rougeL_recall"]}),
     }
 
 
@@ -148,7 +165,7 @@ def _task_log(name: str, entry: Any, where: str) -> TaskLog:
     if absent:
         raise UserError(f"{where} lacks {', '.join(absent)}; it may be truncated, so evaluate again.")
     numbers = list(keys[NEEDED[0]])
-    for key in (*NEEDED, *(k for k in ("uid", "group", "generated_text") if k in keys)):
+    for key in (*NEEDED, *(key for key in OPTIONAL if key in keys)):
         _check_items(where, numbers, key, keys[key])
     uids = keys.get("uid")
     return TaskLog(
@@ -160,6 +177,7 @@ def _task_log(name: str, entry: Any, where: str) -> TaskLog:
         paraphrase_loss=_floats([keys["avg_paraphrased_loss"][n] for n in numbers], where, "avg_paraphrased_loss"),
         wrong_losses=tuple(_wrong(keys["average_perturb_loss"][n], where, n) for n in numbers),
         rouge=_floats([keys["rougeL_recall"][n] for n in numbers], where, "rougeL_recall"),
+        blind_rouge=_floats([keys[BLIND][n] for n in numbers], where, BLIND) if BLIND in keys else None,
     )
 
 

@@ -7,10 +7,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from unlearn.config.schema import Metrics, Modality
 from unlearn.errors import UserError, unknown
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout of the log or its manifest changes."""
 METRICS_VERSION = 1
 """Raised when a number in a log changes its meaning; logs of different versions are not compared."""
@@ -30,6 +31,7 @@ class TaskInfo:
 
     label             how tables call it
     choice            multiple choice: the probability is taken among the options
+    modality          image: asked about a picture; text: in words alone
     expected, scored  numbers of items; None in a foreign log, which does not say
     fingerprint       hash of the items, questions included
     """
@@ -37,6 +39,7 @@ class TaskInfo:
     label: str
     role: Role
     choice: bool
+    modality: Modality = Modality.text
     version: int = 1
     expected: int | None = None
     scored: int | None = None
@@ -48,13 +51,13 @@ FOREIGN_TASKS: dict[str, TaskInfo] = {
     "eval_real_world_wo_options.json": TaskInfo("Real World", Role.real, choice=True),
     "eval_log.json": TaskInfo("Retain", Role.retain, choice=False),
     "eval_log_forget.json": TaskInfo("Forget", Role.forget, choice=False),
-    "real_faces": TaskInfo("Real Faces", Role.real, choice=True),
-    "real_world": TaskInfo("Real World", Role.real, choice=True),
-    "retain_captions": TaskInfo("Retain Captions", Role.retain, choice=False),
-    "retain_names": TaskInfo("Retain Names", Role.retain, choice=True),
+    "real_faces": TaskInfo("Real Faces", Role.real, choice=True, modality=Modality.image),
+    "real_world": TaskInfo("Real World", Role.real, choice=True, modality=Modality.image),
+    "retain_captions": TaskInfo("Retain Captions", Role.retain, choice=False, modality=Modality.image),
+    "retain_names": TaskInfo("Retain Names", Role.retain, choice=True, modality=Modality.image),
     "retain_qa": TaskInfo("Retain QA", Role.retain, choice=False),
-    "forget_captions": TaskInfo("Forget Captions", Role.forget, choice=False),
-    "forget_names": TaskInfo("Forget Names", Role.forget, choice=True),
+    "forget_captions": TaskInfo("Forget Captions", Role.forget, choice=False, modality=Modality.image),
+    "forget_names": TaskInfo("Forget Names", Role.forget, choice=True, modality=Modality.image),
     "forget_qa": TaskInfo("Forget QA", Role.forget, choice=False),
 }
 """Tasks that are understood without a manifest: TOFU's four and the eight multimodal ones."""
@@ -62,12 +65,17 @@ FOREIGN_TASKS: dict[str, TaskInfo] = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """Provenance of one evaluation. `cost` has wall_seconds, peak_memory_bytes and forwards, as far as measured."""
+    """Provenance of one evaluation.
+
+    metrics  released: every item was also answered without its picture
+    cost     wall_seconds, peak_memory_bytes and forwards, as far as measured
+    """
 
     forget_split: str
     retain_split: str
     forget_modality: str
     metrics_version: int
+    metrics: Metrics
     tasks: Mapping[str, TaskInfo]
     seed: int | None
     cost: Mapping[str, float | None]
@@ -106,6 +114,7 @@ def read_manifest(path: Path) -> Manifest | None:
     return Manifest(
         **splits,
         metrics_version=content["metrics_version"],
+        metrics=_member(content, "metrics", Metrics, path),
         tasks={name: _task_info(task, path, name) for name, task in tasks.items()},
         seed=content.get("seed"),
         cost=_cost(content, path),
@@ -123,18 +132,23 @@ def _task_info(task: Any, path: Path, name: str) -> TaskInfo:
     where = f'{path}, task "{name}"'
     if not isinstance(task, dict):
         raise UserError(f"{where} holds a {type(task).__name__}; a task is a JSON object.")
-    role = _value(task, "role", str, where)
-    if role not in Role.__members__:
-        raise unknown(f"role in {where}:", role, list(Role.__members__))
     return TaskInfo(
         label=_value(task, "label", str, where),
-        role=Role[role],
+        role=_member(task, "role", Role, where),
         choice=_value(task, "choice", bool, where),
+        modality=_member(task, "modality", Modality, where),
         version=_value(task, "version", int, where),
         expected=_value(task, "expected", int, where),
         scored=_value(task, "scored", int, where),
         fingerprint=task.get("fingerprint"),
     )
+
+
+def _member(content: Mapping[str, Any], key: str, kind: type[Enum], where: object) -> Any:
+    name = _value(content, key, str, where)
+    if name not in kind.__members__:
+        raise unknown(f"{key} in {where}:", name, list(kind.__members__))
+    return kind[name]
 
 
 def _value(content: Mapping[str, Any], key: str, kind: Any, where: object) -> Any:

@@ -10,10 +10,10 @@ files in figures/, and report.html, one page with all of it and with people. Imp
 from collections.abc import Sequence
 from pathlib import Path
 
+from unlearn.config.schema import Metrics
 from unlearn.entry import launch
 from unlearn.errors import UserError
 from unlearn.files import write_bytes, write_text
-from unlearn.metrics.aggregate import METRICS
 from unlearn.metrics.manifest import Manifest
 from unlearn.metrics.table import rows_to_markdown, save_rows, transposed
 from unlearn.report.config import ReportConfig
@@ -45,7 +45,7 @@ def main(cfg: ReportConfig) -> None:
     table = headline(entries)
     page = Page(
         title=f"Unlearning report: {Path(cfg.save_dir).resolve().name}",
-        mode=METRICS,
+        mode=Metrics.correct.value,
         manifest=manifest,
         half=False,
         band=False,

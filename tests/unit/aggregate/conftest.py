@@ -35,6 +35,7 @@ def make_manifest(log, **changes):
             "version": 1,
             "role": FOREIGN_TASKS[name].role.value,
             "choice": FOREIGN_TASKS[name].choice,
+            "modality": FOREIGN_TASKS[name].modality.value,
             "label": FOREIGN_TASKS[name].label,
             "expected": len(entry["avg_gt_loss"]),
             "scored": len(entry["avg_gt_loss"]),
@@ -43,8 +44,9 @@ def make_manifest(log, **changes):
         for name, entry in log.items()
     }
     manifest = {
-        "format": 1,
+        "format": 2,
         "metrics_version": 1,
+        "metrics": "correct",
         "forget_split": "forget10",
         "retain_split": "retain90",
         "forget_modality": "both",

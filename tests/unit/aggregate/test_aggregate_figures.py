@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
 from unlearn.metrics.aggregate import AggregateConfig, aggregate
 
@@ -44,6 +45,31 @@ def test_figures_of_real_logs_per_pair():
         assert row["KS Test log10 PVal Forget"] == pytest.approx(math.log10(pair["Forget Quality"]), abs=1e-6)
         assert row["Foreign"] == "retain_result ckpt_result"
     assert len(pairs) == 3
+
+
+def test_distances_of_real_logs():
+    """A second gold (without weight decay) is fifty times nearer to gold than the model that knows the authors."""
+    gold = "llama2-7b_retain90_wd0.01.json"
+    base, second = row_of("llama2-7b_full_wd0.01.json", gold), row_of("llama2-7b_retain90_wd0.json", gold)
+    assert 0.45 < base["D Forget Low"] < base["D Forget"] < base["D Forget High"] < 0.55
+    assert second["D Forget"] < base["D Forget"] / 50
+    assert max(row[f"D {kept}"] for row in (base, second) for kept in ("Retain", "Real")) < 0.02
+    # It still knows, and says so: the mean probability of the true answer is higher by what TOFU's column tells.
+    shift = (
+        figures()["models"]["llama2-7b_full_wd0.01.json"]["Prob. Forget"] - figures()["models"][gold]["Prob. Forget"]
+    )
+    assert base["Shift Prob. Forget"] == pytest.approx(shift, abs=1e-6)
+    assert base["d Prob. Forget"] == pytest.approx(shift, abs=1e-3)
+
+
+def test_published_forget_quality_of_real_logs_hardly_tells_base_from_gold():
+    """Base's p-value is 2e-21, another gold's 1.0; CLEAR's published number is 0.77 and 0.97."""
+    gold = SHARED / "llama2-7b_retain90_wd0.01.json"
+    found = []
+    for name in ("llama2-7b_full_wd0.01.json", "llama2-7b_retain90_wd0.json"):
+        cfg = AggregateConfig(str(gold), str(SHARED / name), "m", "who", "row.csv", metrics=Metrics.released)
+        found.append(aggregate(cfg)["Forget Quality"])
+    assert found == pytest.approx([0.773, 0.975], abs=1e-3)
 
 
 def test_real_logs_of_different_forget_sets_are_refused():

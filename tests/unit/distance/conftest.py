@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unlearn.config.schema import Metrics
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest
 
@@ -32,6 +33,7 @@ def make_task(probability, rouge=None, preference=None, groups=None):
 def make_eval(tasks, name="x", **changes):
     infos = {task: FOREIGN_TASKS[task] for task in tasks}
     values = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both", "metrics_version": 1}
+    values["metrics"] = Metrics.correct
     manifest = Manifest(**{**values, "tasks": infos, "seed": 0, "cost": {}, **changes})
     return EvalLog(Path(name), dict(tasks), manifest)
 

@@ -102,13 +102,15 @@ def _manifest(tasks, items):
     infos = {
         name: {
             "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
+            "modality": task.modality.value,
             "expected": len(items[name]), "scored": len(items[name]), "fingerprint": name,
         }
         for name, task in tasks.items()
     }  # fmt: skip
     splits = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both"}
     cost = {"wall_seconds": 4.0, "peak_memory_bytes": 2**20, "forwards": 7}
-    return {"format": 1, "metrics_version": 1, "seed": 0, **splits, "tasks": infos, "cost": cost}
+    mode = {"format": 2, "metrics_version": 1, "metrics": "correct", "seed": 0}
+    return {**mode, **splits, "tasks": infos, "cost": cost}
 
 
 def write_experiment(root, called="{}", models=tuple(LEVELS)):

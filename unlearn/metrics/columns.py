@@ -1,0 +1,129 @@
+"""The columns of a row of results."""
+
+from collections.abc import Mapping
+
+from unlearn.metrics import released
+from unlearn.metrics.bootstrap import Interval
+from unlearn.metrics.comparison import same_order, task_infos
+from unlearn.metrics.distance import Distances
+from unlearn.metrics.divergence import divergence
+from unlearn.metrics.logs import EvalLog, TaskLog
+from unlearn.metrics.manifest import Role, TaskInfo
+from unlearn.metrics.scores import log_truth_ratio
+from unlearn.metrics.sets import TaskScores, model_utility, set_score, task_scores
+from unlearn.metrics.statistics import KolmogorovSmirnov, harmonic_mean, ks_two_sample
+from unlearn.metrics.table import Value
+
+FORGET_QUALITY_TASKS = ("eval_log_forget.json", "forget_captions", "forget_qa")
+"""Forget quality is that of the first of these that is to be forgotten: QA only where the captions stay."""
+
+SET_COLUMNS = {"Real": Role.real, "Retain": Role.retain, "Forget": Role.forget}
+DISTANCE_COLUMNS = {"D Forget": "forget", "D Retain": "retain", "D Real": "real", "D Max": "max"}
+
+NO_INTERVAL = "n/a"
+
+
+def distance_columns(distances: Distances, band: Mapping[str, float] | None) -> dict[str, Value]:
+    """Return D of every set with its interval, and with the largest D of a gold where gold's spread is known."""
+    row: dict[str, Value] = {}
+    for column, key in DISTANCE_COLUMNS.items():
+        row |= _interval_columns(column, distances.sets.get(key))
+        if band is not None:
+            row[f"{column} Gold"] = band.get(key)
+    return row
+
+
+def sample_distance_columns(distances: Distances, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
+    """Return d of every task and score, and the mean difference that tells its direction."""
+    row: dict[str, Value] = {}
+    for (name, score), found in distances.scores.items():
+        row[f"d {score.value} {infos[name].label}"] = found.value
+        row[f"Shift {score.value} {infos[name].label}"] = distances.shifts[name, score].value
+    return row
+
+
+def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
+    """Return TOFU's columns for the tasks of two comparable logs, and the means of the sets Real, Retain and Forget.
+
+    A number that needs a task which was not evaluated is None.
+    """
+    infos = task_infos(model, gold)
+    tasks = {name: task_scores(task, infos[name]) for name, task in model.tasks.items()}
+    row = _task_columns(tasks, infos)
+    for column, role in SET_COLUMNS.items():
+        row[column] = set_score(scores for name, scores in tasks.items() if infos[name].role is role)
+    row["Model Utility"] = model_utility(tasks)
+    tests = {name: forget_test(model.tasks[name], gold.tasks[name]) for name in _forgotten(model, infos)}
+    row["Forget Quality"] = next((tests[name].p_value for name in FORGET_QUALITY_TASKS if name in tests), None)
+    for name, test in tests.items():
+        row |= _test_columns(test, infos[name].label)
+    return row
+
+
+def released_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
+    """Return the same columns as CLEAR's published code fills them, without the tests that it has not.
+
+    Raises UserError for a log without answers generated blind, and for two logs whose items cannot be paired.
+    """
+    infos = task_infos(model, gold)
+    released.check_blind(model, infos)
+    tasks = {name: released.task_scores(task, infos[name]) for name, task in model.tasks.items()}
+    row = _task_columns(tasks, infos)
+    for column, role in SET_COLUMNS.items():
+        members = [scores for name, scores in tasks.items() if infos[name].role is role]
+        row[column] = released.set_score(members, role)
+    kept = [scores for name, scores in tasks.items() if infos[name].role is not Role.forget]
+    row["Model Utility"] = harmonic_mean([n for scores in kept for n in scores.knows()]) if kept else None
+    judged = [name for name in FORGET_QUALITY_TASKS if name in _forgotten(model, infos)]
+    row["Forget Quality"] = released.forget_quality(*same_order(judged[0], model, gold)) if judged else None
+    return row
+
+
+def divergence_columns(model: EvalLog, golds: Mapping[str, EvalLog], own: str | None = None) -> dict[str, Value]:
+    """Return the Jensen-Shannon distance to gold on every forget task, each beside its value between gold seeds."""
+    infos = task_infos(model, *golds.values())
+    row: dict[str, Value] = {}
+    for name in _forgotten(model, infos):
+        found = divergence(model.tasks[name], {key: gold.tasks[name] for key, gold in golds.items()}, own)
+        row[f"JS Distance {infos[name].label}"] = found.model
+        row[f"JS Distance {infos[name].label} Gold"] = NO_INTERVAL if found.gold is None else found.gold
+    return row
+
+
+def forget_test(model: TaskLog, gold: TaskLog) -> KolmogorovSmirnov:
+    """Return the Kolmogorov-Smirnov test of the truth ratios of a forget task's items, model [n] against gold [m].
+
+    TOFU's forget quality (arXiv:2401.06121, section 2.2), on log R: ranks are those of R, and no exp overflows.
+    """
+    ratios = [log_truth_ratio(task.paraphrase_loss, task.wrong_losses) for task in (model, gold)]
+    return ks_two_sample(*ratios)
+
+
+def _forgotten(log: EvalLog, infos: Mapping[str, TaskInfo]) -> list[str]:
+    return [name for name in log.tasks if infos[name].role is Role.forget]
+
+
+def _interval_columns(column: str, found: Interval | None) -> dict[str, Value]:
+    """Return a number and its interval's ends, "n/a" where there is no interval, None where there is no number."""
+    if found is None:
+        return {column: None, f"{column} Low": None, f"{column} High": None}
+    ends = [NO_INTERVAL if end is None else end for end in (found.low, found.high)]
+    return {column: found.value, f"{column} Low": ends[0], f"{column} High": ends[1]}
+
+
+def _task_columns(tasks: Mapping[str, TaskScores], infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
+    row: dict[str, Value] = {}
+    for name, scores in tasks.items():
+        info = infos[name]
+        row[f"ROUGE {info.label}"] = scores.rouge
+        row[f"Prob. {info.label}"] = scores.probability
+        row[f"Truth Ratio {info.label}"] = scores.truth_ratio(info.role)
+    return row
+
+
+def _test_columns(test: KolmogorovSmirnov, label: str) -> dict[str, Value]:
+    return {
+        f"KS Test {label}": test.statistic,
+        f"KS Test PVal {label}": test.p_value,
+        f"KS Test log10 PVal {label}": test.log10_p,
+    }
