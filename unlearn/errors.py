@@ -8,6 +8,10 @@ class UserError(Exception):
     """
 
 
+class NonFiniteLossError(UserError):
+    """A loss or gradient that is NaN or infinite: the run stops, the last state stays."""
+
+
 def nearest(given: str, allowed: list[str]) -> str:
     """Return ' Did you mean "x"?' for the closest allowed name, or '' where none is close."""
     import difflib

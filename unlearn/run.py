@@ -3,6 +3,7 @@
 config.yaml      the validated configuration        provenance.json  commit, versions, hardware, fingerprints
 manifest.json    what trained and what was frozen   log.jsonl        one line per optimiser step
 state/           resumable state, gone at the end   done.json        written last, with the cost
+stopped.json     instead of done.json, of a trial of a sweep whose loss stopped being finite
 """
 
 import json
@@ -27,6 +28,7 @@ NOT_IDENTITY = ("overwrite_dir", "num_workers", "save_state_every", "tracker", "
 """Keys that do not change the numbers of a run."""
 
 IDENTITY = "run.json"
+STOPPED = "stopped.json"
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets")
 
 
@@ -41,6 +43,11 @@ class Run:
     def done(self) -> bool:
         """Tell whether this very run ended in this folder."""
         return _identity_in(self.folder / "done.json") == self.identity
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether this very run stopped for good and has no model."""
+        return not self.done and _identity_in(self.folder / STOPPED) == self.identity
 
     def begin(self, config: Any, facts: dict[str, Any]) -> None:
         """Write what the run is made from (process 0 only). `facts` are added to the provenance."""
@@ -63,6 +70,15 @@ class Run:
     def end(self, facts: dict[str, Any]) -> None:
         """Mark the run as ended."""
         write_json(self.folder / "done.json", {"identity": self.identity, "version": __version__, **facts})
+
+    def stop(self, reason: str) -> None:
+        """Mark the run as stopped for good: to start it again would end in the same way."""
+        write_json(self.folder / STOPPED, {"identity": self.identity, "version": __version__, "reason": reason})
+
+
+def lying_in(folder: Path) -> Run:
+    """Return the run that `folder` holds, whatever its configuration is."""
+    return Run(folder, _identity_in(folder / IDENTITY) or "")
 
 
 def open_run(config: Any, start: list[str], overwrite: bool) -> Run:

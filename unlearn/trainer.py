@@ -25,7 +25,7 @@ from unlearn.data.loader import MicroBatches, loader
 from unlearn.data.plan import Step, micro_batches, pass_steps
 from unlearn.data.samples import Batch, Sample
 from unlearn.engine import OPTIMIZERS
-from unlearn.errors import UserError
+from unlearn.errors import NonFiniteLossError
 from unlearn.forwards import Reference, View, answer_counts
 from unlearn.methods.base import Facts, Measure, Method, Phase, Views
 from unlearn.models.components import depth
@@ -33,10 +33,6 @@ from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
 from unlearn.run import Run
-
-
-class NonFiniteLossError(UserError):
-    """A loss or gradient that is NaN or infinite: the run stops, the last state stays."""
 
 
 @dataclass

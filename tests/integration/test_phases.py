@@ -135,7 +135,8 @@ def test_an_l1_penalty_pulls_to_its_origin(origin, script, tiny_families, tmp_pa
 @pytest.mark.parametrize("method", ["scrub", "sku", "rmu"])
 def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_families, tmp_path, monkeypatch):
     """Also where the cut lies between two phases, and where the weights are moved only at the end."""
-    from unlearn.trainer import NonFiniteLossError, Trainer
+    from unlearn.errors import NonFiniteLossError
+    from unlearn.trainer import Trainer
 
     given = (f"forget_loss={method}", *FULL, "num_epochs=2", "save_state_every=1")
     whole = script("forget", f"save_dir={tmp_path / 'whole'}", *given)

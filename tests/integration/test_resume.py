@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from unlearn.errors import UserError
+from unlearn.errors import NonFiniteLossError, UserError
 from unlearn.models.loading import load_model
-from unlearn.trainer import NonFiniteLossError, Trainer
+from unlearn.trainer import Trainer
 
 RUN = (
     "lr=3e-3", "batch_size=1", "gradient_accumulation_steps=2", "num_epochs=4", "lr_scheduler=linear",

@@ -1,7 +1,7 @@
 """The typed configuration of an experiment, and the models that it makes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,54 @@ from unlearn.config.schema import MISSING, Modality, option, out_of_range
 from unlearn.data.views import check_splits
 from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError, unknown
+from unlearn.experiment.trials import trials
 
 ACCELERATE = PROJECT / "config" / "accelerate"
 OWN_KEYS = ("save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality")
 """Keys of the scripts that the plan itself sets, since the stages must fit each other."""
+SWEPT_KEYS = ("lr", "num_epochs")
+"""Keys that a sweep sets."""
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+RESERVED = {"stages", "logs", "sweep", "released"}
+"""Folders of an experiment that are no model's."""
+
+
+@dataclass
+class Sweep:
+    """What is tried for every method: each learning rate with each number of epochs. Without any there is no sweep."""
+
+    lr: list[float] = option(list, "peak learning rates of the forget runs")
+    num_epochs: list[int] = option(list, "numbers of passes over the forget set")
+    seed: int = option(0, "which half of the people selects a method's setting; the report is about the other")
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to try."""
+        return bool(self.lr or self.num_epochs)
+
+    def problems(self) -> list[str]:
+        """Return lists that do not name distinct, positive values, one list without the other, and a negative seed."""
+        found = [
+            f"sweep.{key} is {values}; allowed are distinct numbers above 0, at least one; set sweep.{key}=[...]."
+            for key, values in (("lr", self.lr), ("num_epochs", self.num_epochs))
+            if len(set(values)) < max(len(values), self.asked) or min(values, default=1) <= 0
+        ]
+        return found + ([out_of_range("sweep.seed", self.seed, "0 or above")] if self.seed < 0 else [])
+
+
+@dataclass
+class Cluster:
+    """What a stage asks a cluster for (profiles/slurm); on a single machine none of it matters."""
+
+    mem_mb: int = option(16000, "memory of a process in MB")
+    minutes: int = option(60, "longest time of one run or evaluation; a stage gets it once for each of them")
+    gpus: int = option(1, "GPUs of a process: 1, or 0 on a cluster without")
+
+    def problems(self) -> list[str]:
+        """Return every value that is out of range."""
+        amounts = {"cluster.mem_mb": self.mem_mb, "cluster.minutes": self.minutes}
+        found = [out_of_range(key, value, "above 0") for key, value in amounts.items() if value < 1]
+        return found + ([out_of_range("cluster.gpus", self.gpus, "0 or 1")] if self.gpus not in (0, 1) else [])
 
 
 @dataclass
@@ -35,15 +78,18 @@ class ExperimentConfig:
     finetune: list[str] = option(list, "overrides of mm/finetune.py")
     forget: list[str] = option(list, "overrides of mm/forget.py, before those of the method")
     eval: list[str] = option(list, "overrides of mm/eval.py")
+    sweep: Sweep = option(Sweep, "settings that every method is tried with; without any each method runs once")
+    released: bool = option(False, "also report what the published metrics would have said, in <root>/released")
     runs_per_process: int = option(8, "most runs or evaluations that one process does, one after the other")
     threads: int = option(1, "CPU threads of a stage")
     launch: str = option("single", "file of config/accelerate: how a stage is launched")
+    cluster: Cluster = option(Cluster, "what a stage asks a cluster for")
     submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
 
     def problems(self) -> list[str]:
         """Return what is wrong, keys of the scripts' own configs aside."""
         found = [out_of_range(k, getattr(self, k), "above 0") for k in ("runs_per_process", "threads") if self._low(k)]
-        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys()]
+        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys()]
         known = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
         if self.launch not in known:
             found.append(str(unknown("launch", self.launch, known)))
@@ -63,30 +109,47 @@ class ExperimentConfig:
     def _bad_names(self) -> Iterator[str]:
         taken = {model.name for model in references(self)} | {model.folder.name for model in references(self)}
         for name in self.methods:
-            if not NAME.fullmatch(name) or name in taken | {"stages", "logs"}:
+            if not NAME.fullmatch(name) or name in taken | RESERVED:
                 yield f'methods has "{name}", which cannot name a folder beside {", ".join(sorted(taken))}; rename it.'
 
     def _own_keys(self) -> Iterator[str]:
-        lists = {"overrides": self.overrides, "finetune": self.finetune, "forget": self.forget, "eval": self.eval}
-        lists |= {f"methods.{name}": given for name, given in self.methods.items()}
-        for where, given in lists.items():
-            for text in given:
-                key = text.lstrip("+~").partition("=")[0]
-                if key in OWN_KEYS:
-                    yield f'{where} sets "{text}", but the experiment decides {key}; leave it out.'
+        lists = {"overrides": self.overrides, "finetune": self.finetune, "eval": self.eval, **self._of_forget()}
+        for where, text in _setting(lists, OWN_KEYS):
+            yield f'{where} sets "{text}", but the experiment decides {_key(text)}; leave it out.'
+
+    def _swept_keys(self) -> Iterator[str]:
+        """A method with a learning rate of its own would not get as many trials as the others."""
+        for where, text in _setting(self._of_forget(), SWEPT_KEYS) if self.sweep.asked else ():
+            yield f'{where} sets "{text}", but the sweep tries {_key(text)} for every method alike; leave it out.'
+        if self.sweep.asked and not self.methods:
+            yield "methods is empty, so the sweep has nothing to try; name at least one method or leave sweep out."
+
+    def _of_forget(self) -> dict[str, list[str]]:
+        return {"forget": self.forget, **{f"methods.{name}": given for name, given in self.methods.items()}}
+
+
+def _setting(lists: Mapping[str, list[str]], keys: Container[str]) -> Iterator[tuple[str, str]]:
+    """Yield the overrides that set one of `keys`, each after the name of its list."""
+    yield from ((where, text) for where, given in lists.items() for text in given if _key(text) in keys)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 @dataclass(frozen=True)
 class Model:
     """A model of an experiment, one row of its table.
 
-    folder   of the run; the pretrained model has only results in it
-    trained  whether the experiment trains it
+    folder    of the run; the pretrained model has only results in it
+    trained   whether the experiment trains it
+    settings  overrides that make it one of several trials of the method `name`
     """
 
     name: str
     folder: Path
     trained: bool = True
+    settings: tuple[str, ...] = ()
 
     @property
     def results(self) -> Path:
@@ -120,5 +183,13 @@ def golds(cfg: ExperimentConfig) -> list[Model]:
 
 
 def unlearned(cfg: ExperimentConfig) -> list[Model]:
-    """Return the models that the methods make."""
-    return [Model(name, Path(cfg.root) / name) for name in cfg.methods]
+    """Return the models that the methods make: one each, or under a sweep one per trial."""
+    if not cfg.sweep.asked:
+        return [Model(name, Path(cfg.root) / name) for name in cfg.methods]
+    tried = trials(swept(cfg), cfg.methods, cfg.sweep.lr, cfg.sweep.num_epochs)
+    return [Model(trial.method, trial.folder, settings=trial.settings) for trial in tried]
+
+
+def swept(cfg: ExperimentConfig) -> Path:
+    """Return the folder of a sweep: its trials, and which of them are chosen."""
+    return Path(cfg.root) / "sweep"

@@ -3,11 +3,13 @@
     base, one gold per seed  ->  forget  ->  eval_methods  ->  report
                              ->  eval_references  ->
 
+Under a sweep the forget runs are trials, and `select` stands before the report.
+
 Starting Python with torch, transformers and peft costs 10 to 18 s, so several runs share a process.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,16 @@ from typing import Any
 
 from unlearn import __version__
 from unlearn.evaluation.tasks import load_tasks
-from unlearn.experiment.config import ACCELERATE, ExperimentConfig, Model, base, golds, references, unlearned
+from unlearn.experiment.config import (
+    ACCELERATE,
+    ExperimentConfig,
+    Model,
+    base,
+    golds,
+    references,
+    swept,
+    unlearned,
+)
 from unlearn.experiment.scripts import script_config
 from unlearn.fingerprint import of_json
 from unlearn.run import NOT_IDENTITY, plain
@@ -39,8 +50,13 @@ class Job:
 class Stage:
     """One process of an experiment.
 
-    inputs  markers of the stages that it needs
-    digest  hash of all that decides its results: its runs' configs, the package's version, the stages before it
+    inputs     markers of the stages that it needs
+    threads    of a process
+    processes  side by side; 0: the stage computes nothing that a GPU could do
+    minutes    time limit on a cluster
+    mem_mb     memory on a cluster
+    gpus       asked from a cluster
+    digest     hash of all that decides its results: its runs' configs, the package's version, the stages before it
     """
 
     root: Path
@@ -50,6 +66,9 @@ class Stage:
     inputs: tuple[Path, ...]
     threads: int
     processes: int
+    minutes: int
+    mem_mb: int
+    gpus: int
     digest: str
 
     @property
@@ -74,11 +93,15 @@ def plan(cfg: ExperimentConfig) -> list[Stage]:
     for suffix, models in _shares(references(cfg), cfg.runs_per_process):
         jobs = [_eval(cfg, model, shared) for model in models]
         stages.append(_stage(cfg, f"eval_references{suffix}", jobs, trained))
+    options = ("--trials",) if cfg.sweep.asked else ()
     for suffix, models in _shares(unlearned(cfg), cfg.runs_per_process):
-        forget = _stage(cfg, f"forget{suffix}", [_forget(cfg, model, first, shared) for model in models], [base_stage])
+        runs = [_forget(cfg, model, first, shared) for model in models]
+        forget = _stage(cfg, f"forget{suffix}", runs, [base_stage], options)
         jobs = [_eval(cfg, model, shared) for model in models]
-        stages += [forget, _stage(cfg, f"eval_methods{suffix}", jobs, [forget])]
-    return [*stages, _report(cfg, [stage for stage in stages if stage.name.startswith("eval")])]
+        stages += [forget, _stage(cfg, f"eval_methods{suffix}", jobs, [forget], options)]
+    evaluated = [stage for stage in stages if stage.name.startswith("eval")]
+    select = [_select(cfg, evaluated)] if cfg.sweep.asked else []
+    return [*stages, *select, *_reports(cfg, [*evaluated, *select])]
 
 
 def processes(launch: str) -> int:
@@ -104,7 +127,8 @@ def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]
     named = any(text.startswith("forget_loss=") for text in given)
     method = [] if named else [f"forget_loss={model.name}"]
     path = f"model_path={start.folder}"
-    return Job("mm/forget", (*cfg.overrides, *cfg.forget, *method, *given, *shared, path, *_output(model.folder)))
+    own = (*method, *given, *model.settings)
+    return Job("mm/forget", (*cfg.overrides, *cfg.forget, *own, *shared, path, *_output(model.folder)))
 
 
 def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
@@ -122,11 +146,16 @@ def _output(folder: Path) -> tuple[str, str]:
     return f"save_dir={folder}", "overwrite_dir=true"
 
 
-def _stage(cfg: ExperimentConfig, name: str, jobs: Sequence[Job], needs: Sequence[Stage]) -> Stage:
-    """Return a stage of runs of one script, in one process (or as many as config/accelerate says)."""
+def _stage(
+    cfg: ExperimentConfig, name: str, jobs: Sequence[Job], needs: Sequence[Stage], options: Sequence[str] = ()
+) -> Stage:
+    """Return a stage of runs of one script, in one process (or as many as config/accelerate says).
+
+    options  of unlearn.experiment.stage
+    """
     file = ACCELERATE / f"{cfg.launch}.yaml"
     arguments = [text for job in jobs for text in (NEXT, *job.overrides)][1:]
-    module = ("-m", "unlearn.experiment.stage", jobs[0].script)
+    module = ("-m", "unlearn.experiment.stage", *options, jobs[0].script)
     count = processes(cfg.launch)
     return Stage(
         root=Path(cfg.root),
@@ -136,28 +165,56 @@ def _stage(cfg: ExperimentConfig, name: str, jobs: Sequence[Job], needs: Sequenc
         inputs=tuple(stage.marker for stage in needs),
         threads=cfg.threads,
         processes=count,
+        minutes=cfg.cluster.minutes * len(jobs),
+        mem_mb=cfg.cluster.mem_mb * count,
+        gpus=cfg.cluster.gpus * count,
         digest=_digest([count, *(_identity(job) for job in jobs)], needs),
     )
 
 
-def _report(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
-    models = [*references(cfg), *unlearned(cfg)]
+def _select(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
+    overrides = (
+        f"save_dir={swept(cfg)}",
+        f"golds={_list(gold.folder for gold in golds(cfg))}",
+        f"methods={_list(cfg.methods)}",
+        f"sweep.lr={_list(map(repr, cfg.sweep.lr))}",
+        f"sweep.num_epochs={_list(cfg.sweep.num_epochs)}",
+        f"sweep.seed={cfg.sweep.seed}",
+    )
+    return _light(cfg, "select", ("unlearn.experiment.select", *overrides), needs)
+
+
+def _reports(cfg: ExperimentConfig, needs: Sequence[Stage]) -> list[Stage]:
+    """Return the report, and where it is asked for the one in the published metrics."""
+    models = [*references(cfg), *([] if cfg.sweep.asked else unlearned(cfg))]
     overrides = (
         *(f"+models.{model.name}={model.folder}" for model in models),
         f"golds=[{','.join(gold.name for gold in golds(cfg))}]",
         f"submitted_by={cfg.submitted_by}",
-        f"save_dir={cfg.root}",
     )
+    report = _light(cfg, "report", ("unlearn.report", *overrides, f"save_dir={cfg.root}"), needs)
+    return [report]
+
+
+def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequence[Stage]) -> Stage:
+    """Return a stage of arithmetic on logs: `command` is a module, which imports no torch, and its overrides."""
     return Stage(
         root=Path(cfg.root),
-        name="report",
+        name=name,
         jobs=(),
-        command=(sys.executable, "-m", "unlearn.report", *overrides),
+        command=(sys.executable, "-m", *command),
         inputs=tuple(stage.marker for stage in needs),
         threads=1,
         processes=0,
-        digest=_digest(list(overrides), needs),
+        minutes=cfg.cluster.minutes,
+        mem_mb=cfg.cluster.mem_mb,
+        gpus=0,
+        digest=_digest(list(command), needs),
     )
+
+
+def _list(values: Iterable[object]) -> str:
+    return f"[{','.join(map(str, values))}]"
 
 
 def _identity(job: Job) -> list[Any]:
