@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from unlearn.errors import UserError
+from unlearn.errors import NonFiniteLossError, UserError
 from unlearn.experiment import launch, stage
 from unlearn.experiment.locks import taken_gpus, visible_gpus
+from unlearn.run import lying_in
 
 PYTHON = [sys.executable, "-c"]
 
@@ -158,6 +160,73 @@ def test_nothing_begins_if_a_later_run_has_a_mistake(script, caplog):
     assert stage.launch(["mm/forget", "b=1", "+", "typo"]) == 2
     assert script == []
     assert "error: no such key" in caplog.text
+
+
+@pytest.fixture
+def folders(monkeypatch, tmp_path):
+    """Let a run be named by its folder; "diverge" stops at a loss that is not finite. List what ran."""
+    from unlearn.files import write_json
+    from unlearn.run import IDENTITY, Run
+
+    ran = []
+
+    def main(config):
+        ran.append(config.name)
+        config.folder.mkdir(exist_ok=True)
+        write_json(config.folder / IDENTITY, {"identity": config.identity})
+        if config.name.startswith("diverge"):
+            raise NonFiniteLossError("Step 3: loss is not finite")
+
+    def config_of(_script, overrides):
+        name, _, identity = overrides[0].partition("=")
+        return SimpleNamespace(name=name, folder=tmp_path / name, identity=identity)
+
+    monkeypatch.setattr(stage, "script_main", lambda _script: main)
+    monkeypatch.setattr(stage, "script_config", config_of)
+    monkeypatch.setattr(stage, "_run_of", lambda config: Run(config.folder, config.identity))
+    return ran, tmp_path
+
+
+def test_a_trial_that_diverges_is_noted_and_neither_a_failure_nor_repeated(folders):
+    ran, root = folders
+    assert stage.launch(["--trials", "mm/forget", "diverge=1", "+", "b=1"]) == 0
+    assert ran == ["diverge", "b"]
+    noted = json.loads((root / "diverge" / "stopped.json").read_text())
+    assert (noted["identity"], noted["reason"]) == ("1", "Step 3: loss is not finite")
+    assert lying_in(root / "diverge").stopped
+    assert not lying_in(root / "b").stopped
+    assert stage.launch(["--trials", "mm/forget", "diverge=1", "+", "b=1"]) == 0
+    assert ran == ["diverge", "b", "b"]
+
+
+def test_a_trial_of_another_config_is_run_although_the_last_one_stopped_there(folders):
+    ran, root = folders
+    stage.launch(["--trials", "mm/forget", "diverge=1"])
+    assert stage.launch(["--trials", "mm/forget", "diverge=2"]) == 0
+    assert ran == ["diverge", "diverge"]
+    assert json.loads((root / "diverge" / "stopped.json").read_text())["identity"] == "2"
+
+
+def test_without_a_sweep_a_run_that_diverges_is_a_failure(folders):
+    ran, root = folders
+    assert stage.launch(["mm/forget", "diverge=1", "+", "b=1"]) == 2
+    assert ran == ["diverge", "b"]
+    assert not (root / "diverge" / "stopped.json").exists()
+
+
+def test_a_run_that_ended_after_all_is_not_stopped(tmp_path):
+    from unlearn.run import IDENTITY, Run
+
+    run = Run(tmp_path, "x")
+    assert not run.stopped
+    run.stop("why")
+    assert run.stopped
+    assert not Run(tmp_path, "y").stopped
+    assert not lying_in(tmp_path).stopped
+    (tmp_path / IDENTITY).write_text('{"identity": "x"}')
+    assert lying_in(tmp_path).stopped
+    run.end({})
+    assert not run.stopped
 
 
 def test_launching_imports_no_torch():

@@ -23,7 +23,7 @@ def stages(name, *overrides) -> dict[str, Stage]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_inputs_are_made_by_earlier_stages(name):
     made: set[Path] = set()
-    for stage in plan(load_experiment(name, [])):
+    for stage in stages(name).values():
         assert set(stage.inputs) <= made, stage.name
         assert stage.marker not in made
         made.add(stage.marker)
@@ -34,11 +34,11 @@ def test_commands_are_runs_of_the_scripts_whose_paths_fit(name):
     cfg = load_experiment(name, [])
     folders: set[str] = set()
     results = []
-    for stage in plan(cfg)[:-1]:
-        at = stage.command.index("unlearn.experiment.stage")
-        script, *arguments = stage.command[at + 1 :]
+    for stage in [stage for stage in stages(name).values() if stage.jobs]:
+        at = stage.command.index(stage.jobs[0].script)
+        script, *arguments = stage.command[at:]
         assert [list(job.overrides) for job in stage.jobs] == split_runs(arguments)
-        configs = [script_config(script, overrides) for overrides in split_runs(arguments)]
+        configs = _configs(stage)
         for config in configs:
             assert config.model_path is None or config.model_path in folders, stage.name
             assert config.save_dir.startswith(cfg.root + "/")
@@ -55,7 +55,7 @@ def test_report_names_every_model_once(name):
     from unlearn.report.config import ReportConfig
 
     cfg = load_experiment(name, [])
-    command = plan(cfg)[-1].command
+    command = stages(name)["report"].command
     config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
     assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *unlearned(cfg))}
     assert config.golds == [gold.name for gold in golds(cfg)]
@@ -65,7 +65,7 @@ def test_report_names_every_model_once(name):
 def test_gold_seeds_are_runs_of_their_own():
     found = stages("mini", "gold_seeds=[0,3]")
     assert [s for s in found if s.startswith("gold")] == ["gold_seed0", "gold_seed3"]
-    configs = [script_config("mm/finetune", list(found[s].jobs[0].overrides)) for s in ("gold_seed0", "gold_seed3")]
+    configs = [found[s].jobs[0].config for s in ("gold_seed0", "gold_seed3")]
     assert [(c.seed, c.split, c.save_dir) for c in configs] == [
         (0, "retain90", "runs/mini/retain90_seed0"),
         (3, "retain90", "runs/mini/retain90_seed3"),
@@ -81,7 +81,12 @@ def test_method_overrides_come_after_those_of_all_methods():
 
 
 def _configs(stage):
-    return [script_config(job.script, list(job.overrides)) for job in stage.jobs]
+    return [job.config for job in stage.jobs]
+
+
+def test_a_job_carries_the_config_of_its_command():
+    job = stages("demo")["forget"].jobs[1]
+    assert job.config == script_config("mm/forget", list(job.overrides))
 
 
 def test_runs_per_process_deals_out_methods_and_their_evaluations():
@@ -90,6 +95,72 @@ def test_runs_per_process_deals_out_methods_and_their_evaluations():
     assert [len(found[s].jobs) for s in ("forget_1", "forget_2")] == [3, 1]
     assert found["eval_methods_2"].inputs == (found["forget_2"].marker,)
     assert {found[s].marker for s in found if s.startswith("eval")} == set(found["report"].inputs)
+
+
+SWEEP = "sweep={lr:[1e-4,3e-5],num_epochs:[3,6],seed:4}"
+SWEPT = ("demo", SWEEP, "runs_per_process=4", "methods.npo=['forget_loss.beta=0.5']")
+
+
+def test_every_method_gets_the_same_trials():
+    """Each in a folder of its own, with the values in its config; nothing lies where it does without a sweep."""
+    configs = [c for name, stage in stages(*SWEPT).items() if name.startswith("forget") for c in _configs(stage)]
+    values = [(rate, epochs) for rate in (1e-4, 3e-5) for epochs in (3, 6)]
+    for method in ("grad_ascent", "npo"):
+        own = [c for c in configs if c.forget_loss.name == method]
+        assert [(c.lr, c.num_epochs) for c in own] == values
+        assert [c.save_dir for c in own] == [f"runs/demo/sweep/{method}/lr{rate}_epochs{e}" for rate, e in values]
+    assert {c.forget_loss.beta for c in configs if c.forget_loss.name == "npo"} == {0.5}
+    assert len(configs) == 8
+    assert not any(Path(c.save_dir).parent == Path("runs/demo") for c in configs)
+
+
+def test_all_trials_are_evaluated_before_the_choice_and_the_choice_before_the_report():
+    found = stages(*SWEPT)
+    evaluated = {name for name in found if name.startswith("eval")}
+    assert evaluated == {"eval_references", "eval_methods_1", "eval_methods_2"}
+    assert set(found["select"].inputs) == {found[name].marker for name in evaluated}
+    assert found["select"].marker in found["report"].inputs
+    judged = {c.model_path: c.save_dir for s in evaluated for c in _configs(found[s]) if "/sweep/" in str(c.model_path)}
+    assert len(judged) == 8
+    assert all(out == f"{model}/eval_results" for model, out in judged.items())
+
+
+def test_only_the_trials_of_a_sweep_may_stop():
+    stopping = {name for name, stage in stages(*SWEPT).items() if "--trials" in stage.command}
+    assert stopping == {f"{kind}_{i}" for kind in ("forget", "eval_methods") for i in (1, 2)}
+    assert not any("--trials" in stage.command for stage in stages("demo").values())
+
+
+def test_the_choice_knows_what_was_tried():
+    from unlearn.entry import load
+    from unlearn.experiment.select import SelectConfig
+    from unlearn.experiment.trials import trials
+
+    cfg = load_experiment(SWEPT[0], list(SWEPT[1:]))
+    command = stages(*SWEPT)["select"].command
+    config = load("select", list(command[command.index("unlearn.experiment.select") + 1 :]), SelectConfig)
+    assert config.golds == ["runs/demo/retain90_seed0"]
+    assert config.sweep.seed == 4
+    tried = trials(Path(config.save_dir), config.methods, config.sweep.lr, config.sweep.num_epochs)
+    assert [(t.method, t.folder) for t in tried] == [(m.name, m.folder) for m in unlearned(cfg)]
+
+
+def test_another_seed_of_the_halves_chooses_and_reports_again_and_runs_nothing():
+    assert changed(stages(*SWEPT), stages(*SWEPT, "sweep.seed=5")) == {"select", "report"}
+
+
+def test_a_stage_asks_a_cluster_for_what_its_runs_need():
+    found = stages("demo", "cluster={mem_mb:9000,minutes:30}", "launch=ddp")
+    asked = {name: (s.minutes, s.mem_mb, s.gpus, s.processes) for name, s in found.items()}
+    assert asked["base"] == (30, 18000, 2, 2)
+    assert asked["forget"] == (60, 18000, 2, 2)
+    assert asked["report"] == (30, 9000, 0, 0)
+
+
+def test_what_is_asked_of_a_cluster_changes_no_stage():
+    other = stages("demo", "cluster={mem_mb:9000,minutes:30,gpus:0}")
+    assert changed(stages("demo"), other) == set()
+    assert {stage.gpus for stage in other.values()} == {0}
 
 
 def changed(before, after):
@@ -141,9 +212,37 @@ def test_another_version_changes_every_stage(monkeypatch):
         ("demo", "+methods.npoo=[]", 'Unknown forget_loss "npoo"'),
         ("demo", "methods.npo=['lr=-1']", "lr is -1"),
         ("demo", "finetune=['lrr=1']", 'Did you mean "lr"?'),
+        ("demo", "+methods.sweep=['forget_loss=npo']", 'methods has "sweep", which cannot name a folder'),
+        ("demo", "+methods.released=['forget_loss=npo']", 'methods has "released", which cannot name a folder'),
+        ("demo", "cluster.minutes=0", "cluster.minutes is 0; allowed is above 0"),
+        ("demo", "cluster.gpus=2", "cluster.gpus is 2; allowed is 0 or 1"),
+        ("demo", "sweep.lr=[1e-4]", "sweep.num_epochs is []; allowed are distinct numbers above 0, at least one"),
+        ("demo", "sweep={lr:[1e-4,1e-4],num_epochs:[3]}", "sweep.lr is [0.0001, 0.0001]; allowed are distinct"),
+        ("demo", "sweep={lr:[1e-4],num_epochs:[0]}", "sweep.num_epochs is [0]; allowed are distinct"),
+        ("demo", "sweep={lr:[1e-4],num_epochs:[3],seed:-1}", "sweep.seed is -1; allowed is 0 or above"),
     ],
 )
 def test_mistakes_are_named(name, override, words):
     with pytest.raises(UserError) as caught:
         plan(load_experiment(name, [override] if override else []))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("methods.npo=['lr=1e-4']", 'methods.npo sets "lr=1e-4", but the sweep tries lr for every method alike'),
+        ("methods.npo=['num_epochs=3']", 'methods.npo sets "num_epochs=3", but the sweep tries num_epochs'),
+        ("forget=['lr=1e-4']", 'forget sets "lr=1e-4", but the sweep tries lr for every method alike'),
+    ],
+)
+def test_what_the_sweep_tries_is_nobody_elses(override, words):
+    plan(load_experiment("demo", [override]))
+    with pytest.raises(UserError) as caught:
+        load_experiment("demo", [override, SWEEP])
+    assert words in str(caught.value)
+
+
+def test_a_sweep_of_no_method_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="the sweep has nothing to try"):
+        load_experiment("demo", ["~methods.npo", "~methods.grad_ascent", SWEEP])

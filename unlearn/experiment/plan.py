@@ -40,10 +40,11 @@ NEXT = "+"
 
 @dataclass(frozen=True)
 class Job:
-    """One call of an entry script: `script` "mm/forget" and its overrides."""
+    """One call of an entry script: `script` "mm/forget", its overrides, and the config that it builds from them."""
 
     script: str
     overrides: tuple[str, ...]
+    config: Any
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,13 @@ def _shares(models: Sequence[Model], size: int) -> Iterator[tuple[str, Sequence[
         yield "" if len(models) <= size else f"_{number}", models[start : start + size]
 
 
+def _job(script: str, overrides: tuple[str, ...]) -> Job:
+    return Job(script, overrides, script_config(script, list(overrides)))
+
+
 def _finetune(cfg: ExperimentConfig, model: Model, own: list[str]) -> Job:
     modality = f"forget_modality={cfg.forget_modality.name}"
-    return Job("mm/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, *_output(model.folder)))
+    return _job("mm/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, *_output(model.folder)))
 
 
 def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]) -> Job:
@@ -128,12 +133,12 @@ def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]
     method = [] if named else [f"forget_loss={model.name}"]
     path = f"model_path={start.folder}"
     own = (*method, *given, *model.settings)
-    return Job("mm/forget", (*cfg.overrides, *cfg.forget, *own, *shared, path, *_output(model.folder)))
+    return _job("mm/forget", (*cfg.overrides, *cfg.forget, *own, *shared, path, *_output(model.folder)))
 
 
 def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
     path = f"model_path={model.folder if model.trained else 'null'}"
-    return Job("mm/eval", (*cfg.overrides, *cfg.eval, *shared, path, *_output(model.results)))
+    return _job("mm/eval", (*cfg.overrides, *cfg.eval, *shared, path, *_output(model.results)))
 
 
 def _splits(cfg: ExperimentConfig) -> list[str]:
@@ -219,9 +224,8 @@ def _list(values: Iterable[object]) -> str:
 
 def _identity(job: Job) -> list[Any]:
     """Return what decides the results of a run, as far as its config tells."""
-    config = script_config(job.script, list(job.overrides))
-    tasks = _tasks(tuple(config.tasks)) if hasattr(config, "tasks") else []
-    return [job.script, plain(config, IGNORED), tasks, _state(config.model_family.hub_id)]
+    tasks = _tasks(tuple(job.config.tasks)) if hasattr(job.config, "tasks") else []
+    return [job.script, plain(job.config, IGNORED), tasks, _state(job.config.model_family.hub_id)]
 
 
 @cache

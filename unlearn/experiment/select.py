@@ -86,14 +86,15 @@ def choose(tried: Sequence[Trial], distances: Mapping[Trial, Distances]) -> dict
 
 
 def _selecting(folder: Path, seed: int) -> EvalLog:
-    log = half(read_log(folder / LOG), Half.selection, seed)
-    bare = sorted(name for name, task in log.tasks.items() if not len(task.items))
+    log = read_log(folder / LOG)
+    halves = {which: half(log, which, seed) for which in Half}
+    bare = {name for part in halves.values() for name, task in part.tasks.items() if not task.items}
     if bare:
         raise UserError(
-            f"{log.path} has too few people to be divided into two halves in {', '.join(bare)}; "
+            f"{log.path} has too few people to be divided into two halves in {', '.join(sorted(bare))}; "
             f"evaluate on more people, or leave sweep out."
         )
-    return log
+    return halves[Half.selection]
 
 
 def _columns(sets: Mapping[str, Any]) -> Distances:
