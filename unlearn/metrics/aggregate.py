@@ -5,22 +5,16 @@ from dataclasses import dataclass
 
 from unlearn.config.schema import MISSING, Metrics, option
 from unlearn.metrics.columns import (
+    cost_columns,
     distance_columns,
     divergence_columns,
     released_columns,
     result_columns,
-    sample_distance_columns,
 )
 from unlearn.metrics.comparison import comparable, incomplete, task_infos
 from unlearn.metrics.distance import compare
 from unlearn.metrics.logs import EvalLog, read_log
 from unlearn.metrics.table import Row, Value, ending_problem
-
-COST_COLUMNS = {
-    "Eval Wall Seconds": ("wall_seconds", 1),
-    "Eval Peak Memory MiB": ("peak_memory_bytes", 2**20),
-    "Eval Forwards": ("forwards", 1),
-}
 
 MODEL, GOLD = "ckpt_result", "retain_result"
 
@@ -62,7 +56,7 @@ def aggregate(cfg: AggregateConfig) -> Row:
         "Metrics": cfg.metrics.value,
         **{column: mark for column, mark in marks.items() if mark},
         **COLUMNS[cfg.metrics](logs),
-        **_cost_columns(logs[MODEL]),
+        **cost_columns(logs[MODEL]),
     }
 
 
@@ -74,10 +68,9 @@ def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
     compared = compare({MODEL: model} if own is None else {}, golds, allow_incomplete=True)
     distances = compared.models[MODEL] if own is None else compared.golds[own]
     return {
-        **distance_columns(distances, compared.band),
+        **distance_columns(distances, task_infos(*logs.values()), compared.band),
         **result_columns(model, golds[GOLD]),
         **divergence_columns(model, golds, own),
-        **sample_distance_columns(distances, task_infos(model, golds[GOLD])),
     }
 
 
@@ -86,10 +79,3 @@ def _released(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
 
 
 COLUMNS = {Metrics.correct: _correct, Metrics.released: _released}
-
-
-def _cost_columns(log: EvalLog) -> dict[str, Value]:
-    """Return what the model's evaluation cost, as far as its manifest says."""
-    cost = log.manifest.cost if log.manifest is not None else {}
-    known = {column: (cost.get(key), unit) for column, (key, unit) in COST_COLUMNS.items()}
-    return {c: value if unit == 1 else value / unit for c, (value, unit) in known.items() if value is not None}

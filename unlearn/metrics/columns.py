@@ -1,6 +1,7 @@
 """The columns of a row of results."""
 
 from collections.abc import Mapping
+from statistics import fmean
 
 from unlearn.metrics import released
 from unlearn.metrics.bootstrap import Interval
@@ -20,25 +21,39 @@ FORGET_QUALITY_TASKS = ("eval_log_forget.json", "forget_captions", "forget_qa")
 SET_COLUMNS = {"Real": Role.real, "Retain": Role.retain, "Forget": Role.forget}
 DISTANCE_COLUMNS = {"D Forget": "forget", "D Retain": "retain", "D Real": "real", "D Max": "max"}
 
+COST_COLUMNS = {
+    "Eval Wall Seconds": ("wall_seconds", 1),
+    "Eval Peak Memory MiB": ("peak_memory_bytes", 2**20),
+    "Eval Forwards": ("forwards", 1),
+}
+
 NO_INTERVAL = "n/a"
 
 
-def distance_columns(distances: Distances, band: Mapping[str, float] | None) -> dict[str, Value]:
-    """Return D of every set with its interval, and with the largest D of a gold where gold's spread is known."""
+def distance_columns(
+    distances: Distances, infos: Mapping[str, TaskInfo], band: Mapping[str, float] | None
+) -> dict[str, Value]:
+    """Return a model's distances to gold: of the sets, what remains, and of every task and score, with intervals.
+
+    A shift is the signed mean difference model - gold: on a forget task + still knows, - over-forgotten. That of the
+    forget set is the mean over its tasks and scores. Only where gold's spread is known (`band`) are there the columns
+    with its edge, what remains of base's distance, and which sets are within gold's spread.
+    """
     row: dict[str, Value] = {}
     for column, key in DISTANCE_COLUMNS.items():
         row |= _interval_columns(column, distances.sets.get(key))
         if band is not None:
             row[f"{column} Gold"] = band.get(key)
-    return row
-
-
-def sample_distance_columns(distances: Distances, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
-    """Return d of every task and score, and the mean difference that tells its direction."""
-    row: dict[str, Value] = {}
+    shifts = [found.value for (name, _), found in distances.shifts.items() if infos[name].role is Role.forget]
+    row["Shift Forget"] = fmean(shifts) if shifts else None
+    if distances.remaining is not None:
+        row |= _interval_columns("Remaining", distances.remaining)
+    if distances.within is not None:
+        held = [key.capitalize() for key in DISTANCE_COLUMNS.values() if distances.within.get(key)]
+        row["Within Gold's Spread"] = ", ".join(held) or "none"
     for (name, score), found in distances.scores.items():
-        row[f"d {score.value} {infos[name].label}"] = found.value
-        row[f"Shift {score.value} {infos[name].label}"] = distances.shifts[name, score].value
+        row |= _interval_columns(f"d {score.value} {infos[name].label}", found)
+        row |= _interval_columns(f"Shift {score.value} {infos[name].label}", distances.shifts[name, score])
     return row
 
 
@@ -88,6 +103,13 @@ def divergence_columns(model: EvalLog, golds: Mapping[str, EvalLog], own: str | 
         row[f"JS Distance {infos[name].label}"] = found.model
         row[f"JS Distance {infos[name].label} Gold"] = NO_INTERVAL if found.gold is None else found.gold
     return row
+
+
+def cost_columns(log: EvalLog) -> dict[str, Value]:
+    """Return what the model's evaluation cost, as far as its manifest says."""
+    cost = log.manifest.cost if log.manifest is not None else {}
+    known = {column: (cost.get(key), unit) for column, (key, unit) in COST_COLUMNS.items()}
+    return {c: value if unit == 1 else value / unit for c, (value, unit) in known.items() if value is not None}
 
 
 def forget_test(model: TaskLog, gold: TaskLog) -> KolmogorovSmirnov:

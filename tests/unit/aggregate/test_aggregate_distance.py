@@ -13,6 +13,7 @@ from unlearn.metrics.logs import read_log
 from unlearn.metrics.manifest import FOREIGN_TASKS
 
 SETS = {"D Forget": "forget", "D Retain": "retain", "D Real": "real", "D Max": "max"}
+FORGET = ("Forget Captions", "Forget Names", "Forget QA")
 MM_TASKS = [name for name in FOREIGN_TASKS if not name.startswith("eval_")]
 
 
@@ -37,8 +38,18 @@ def test_the_row_has_the_distances_of_compare(seeds):
     assert row["D Max"] == max(row[column] for column in ("D Forget", "D Retain", "D Real"))
     for (name, score), found in compared.models["m"].scores.items():
         label = FOREIGN_TASKS[name].label
-        assert row[f"d {score.value} {label}"] == found.value
-        assert row[f"Shift {score.value} {label}"] == compared.models["m"].shifts[name, score].value
+        assert (row[f"d {score.value} {label}"], row[f"d {score.value} {label} Low"]) == (found.value, found.low)
+        shift = compared.models["m"].shifts[name, score]
+        assert (row[f"Shift {score.value} {label}"], row[f"Shift {score.value} {label} High"]) == (
+            shift.value,
+            shift.high,
+        )
+    forgotten = [row[f"Shift {s} {t}"] for s in ("Prob.", "ROUGE", "q") for t in FORGET]
+    assert row["Shift Forget"] == pytest.approx(sum(forgotten) / 9)
+    within = compared.models["m"].within
+    assert row["Within Gold's Spread"] == (", ".join(key.capitalize() for key in within if within[key]) or "none")
+    # What remains is a part of base's distance, and no base is given here.
+    assert "Remaining" not in row
     assert 0 < row["JS Distance Forget Captions Gold"] < 1
     assert 0 < row["JS Distance Forget QA"] < 1
     assert "JS Distance Retain QA" not in row
@@ -47,6 +58,7 @@ def test_the_row_has_the_distances_of_compare(seeds):
 def test_one_gold_has_no_band_and_nothing_to_be_held_against(seeds):
     row = aggregate(replace(seeds, gold_results=[]))
     assert not [column for column in row if column.startswith("D ") and column.endswith("Gold")]
+    assert "Within Gold's Spread" not in row
     assert row["JS Distance Forget Captions Gold"] == "n/a"
     assert isinstance(row["D Forget Low"], float)
 

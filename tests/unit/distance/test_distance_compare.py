@@ -8,6 +8,7 @@ from scipy.stats import wasserstein_distance
 
 from unlearn.errors import UserError
 from unlearn.metrics.bootstrap import Interval, draw_groups, draw_seeds
+from unlearn.metrics.columns import distance_columns
 from unlearn.metrics.distance import compare
 from unlearn.metrics.people import Half, half
 from unlearn.metrics.samples import Score, sample_scores
@@ -229,3 +230,17 @@ def test_incomplete_logs_are_refused_or_compared_on_what_all_have(new_random):
     cut = [replace(log, tasks={"real_world": log.tasks["real_world"].only(common)}) for log in (logs[1], logs[3])]
     alone = compare({"m": cut[0]}, {"g": cut[1]}, draws=0, allow_incomplete=True)
     assert found.models["m"].sets["real"] == alone.models["m"].sets["real"]
+
+
+def test_columns_of_what_remains(new_random):
+    golds = {f"g{seed}": new_random(seed) for seed in (1, 2, 3)}
+    found = compare({"base": new_random(0, shift=0.4), "near": golds["g2"]}, golds, base="base", draws=20)
+    infos = golds["g1"].manifest.tasks
+    base, near = (distance_columns(found.models[name], infos, found.band) for name in ("base", "near"))
+    assert (base["Remaining"], base["Remaining Low"], base["Remaining High"]) == (1, 1, 1)
+    assert "Forget" not in base["Within Gold's Spread"]
+    assert near["Within Gold's Spread"] == "Forget, Retain, Real, Max"
+    assert near["D Forget"] <= near["D Forget Gold"] == base["D Forget Gold"] < base["D Forget"]
+    assert base["Shift Forget"] > 0.3
+    gold = distance_columns(found.golds["g1"], infos, None)
+    assert not {"Within Gold's Spread", "Remaining", "D Forget Gold"} & set(gold)
