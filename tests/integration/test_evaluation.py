@@ -29,7 +29,7 @@ TWO_PROCESSES = """
 import json, os, sys
 from pathlib import Path
 import torch
-from unlearn.config.schema import Data, DType, Modality, ModelFamily, ProcessorKind
+from unlearn.config.schema import Data, DType, Modality, ModelFamily
 from unlearn.evaluation.plan import Settings, plan_evaluation
 from unlearn.evaluation.runner import evaluate, process_state
 from unlearn.evaluation.tasks import load_tasks
@@ -40,8 +40,7 @@ state = process_state()
 Path(sys.argv[1]).with_name(f"rank{state.process_index}").write_text(str(state.num_processes))
 torch.set_num_threads(1)
 family = ModelFamily(
-    name=given["family"], hub_id=given["model"], processor=ProcessorKind[given["processor"]],
-    answer_prefix=given["answer_prefix"], dtype=DType.float32,
+    name=given["family"], hub_id=given["model"], answer_prefix=given["answer_prefix"], dtype=DType.float32,
 )
 settings = Settings(
     tasks=load_tasks(given["tasks"]), data=Data(**given["data"]), model_family=family, model_path=given["model"],
@@ -253,7 +252,7 @@ def test_two_processes_write_the_files_of_one(make, reference, tmp_path):
     settings, out = make()
     given = {
         "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
-        "processor": settings.model_family.processor.name, "answer_prefix": settings.model_family.answer_prefix,
+        "answer_prefix": settings.model_family.answer_prefix,
         "data": dataclasses.asdict(settings.data),
     }  # fmt: skip
     (tmp_path / "given.json").write_text(json.dumps(given))

@@ -33,7 +33,7 @@ def test_llava_encoding_in_full(tiny_families, image_sample, text_sample):
     shown = encoder.encode(image_sample, 64)
     assert shown.input_ids == [*b"U:", IMAGE, IMAGE, IMAGE, IMAGE, *b"Who? A:", *b" Bo.", EOS]
     assert shown.labels == [X] * 13 + [*b" Bo.", EOS]
-    assert shown.token_types is None
+    assert shown.token_types == {}
     assert {key: tuple(value.shape) for key, value in shown.vision.items()} == {"pixel_values": (1, 3, 16, 16)}
     said = encoder.encode(text_sample, 64)
     assert said.input_ids == [*b"U:Why so? A: As is", EOS]
@@ -47,13 +47,13 @@ def test_qwen2_vl_encoding_in_full(tiny_families, image_sample, text_sample):
     picture = [V_START, IMAGE_Q, IMAGE_Q, IMAGE_Q, IMAGE_Q, V_END]
     assert shown.input_ids == [START, *picture, *b"Who?", END_Q, START, *b"A\n", *b"Bo.", END_Q]
     assert shown.labels == [X] * 15 + [*b"Bo.", END_Q]
-    assert shown.token_types == [0, 0, 1, 1, 1, 1] + [0] * 13
+    assert shown.token_types == {"mm_token_type_ids": [0, 0, 1, 1, 1, 1] + [0] * 13}
     shapes = {key: tuple(value.shape) for key, value in shown.vision.items()}
     assert shapes == {"pixel_values": (16, 3 * 2 * 4 * 4), "image_grid_thw": (1, 3)}
     assert shown.vision["image_grid_thw"].tolist() == [[1, 4, 4]]
     said = encoder.encode(text_sample, 64)
     assert said.input_ids == [START, *b"Why so?", END_Q, START, *b"A\n", *b"As is", END_Q]
-    assert said.token_types == [0] * 18
+    assert said.token_types == {"mm_token_type_ids": [0] * 18}
 
 
 def test_llava_batch_in_full(tiny_families, image_sample, text_sample):
@@ -213,7 +213,7 @@ def test_another_end_token_than_eos_ends_answers_and_eos_ends_generation_too(tin
 
 def test_a_pad_token_that_is_the_end_token_blanks_no_end(tiny_family, text_sample, image_sample):
     encoder = load_encoder(tiny_family, None)
-    encoder.tokenizer.pad_token = encoder.tokenizer.eos_token
+    encoder.tokenizer.pad_token = encoder.tokenizer.convert_ids_to_tokens(encoder.end_ids[0])
     encoder = Encoder(tiny_family, encoder.processor)
     assert encoder.pad_id == encoder.end_ids[0]
     rows = [encoder.encode(image_sample, 64), encoder.encode(text_sample, 64)]
@@ -256,5 +256,5 @@ def test_a_batch_needs_a_row():
 
 
 def test_rows_with_and_without_token_types_share_a_batch():
-    rows = [Encoded("a", [1, 2], [X, 2], [0, 1]), Encoded("b", [3], [3])]
+    rows = [Encoded("a", [1, 2], [X, 2], {"mm_token_type_ids": [0, 1]}), Encoded("b", [3], [3])]
     assert Collator(0)(rows).inputs["mm_token_type_ids"].tolist() == [[0, 1], [0, 0]]

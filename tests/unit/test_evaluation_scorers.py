@@ -15,6 +15,7 @@ from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Sample
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.scorers import score_items
+from unlearn.models.components import SEGMENTS, decoder
 from unlearn.models.loading import load_encoder, load_model
 
 NEW_TOKENS = 9
@@ -88,7 +89,7 @@ def naive_ids(model, encoder, item):
     out = []
     while len(out) < NEW_TOKENS:
         ids = prompt.input_ids + out
-        types = None if prompt.token_types is None else prompt.token_types + [0] * len(out)
+        types = {key: values + [0] * len(out) for key, values in prompt.token_types.items()}
         encoded = dataclasses.replace(prompt, input_ids=ids, labels=[IGNORE] * len(ids), token_types=types)
         with torch.no_grad():
             logits = model(**Collator(encoder.pad_id, side="right")([encoded]).inputs).logits
@@ -194,7 +195,7 @@ def test_items_with_and_without_picture_share_a_batch(tiny):
 
 def test_one_forward_scores_all_answers_and_each_picture_is_encoded_once(tiny):
     model, encoder = tiny
-    tower = model.model.vision_tower if hasattr(model.model, "vision_tower") else model.model.visual
+    tower = next(module for name, module in model.model.named_children() if name in SEGMENTS)
     rows = []
     hook = tower.register_forward_pre_hook(lambda module, args, kwargs: rows.append(1), with_kwargs=True)
     generated = [len(naive_ids(model, encoder, item)) for item in PICTURED]
@@ -212,7 +213,7 @@ def test_a_model_with_broken_weights_is_refused(tiny):
 
     model, encoder = tiny
     with torch.no_grad():
-        next(model.model.language_model.parameters()).fill_(math.nan)
+        next(decoder(model).parameters()).fill_(math.nan)
     with pytest.raises(UserError, match="no finite probability to d; its weights are broken"):
         score_items(model, encoder, TEXTUAL, 256, NEW_TOKENS)
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from unlearn.config.schema import Component, LoRAConfig
 from unlearn.errors import UserError
-from unlearn.models.components import component_of, manifest
+from unlearn.models.components import component_of, decoder, manifest
 from unlearn.models.loading import load_model
 from unlearn.models.lora import add_lora, target_modules
 
@@ -14,22 +14,45 @@ VISION, PROJECTOR, LANGUAGE, HEAD = Component
 
 
 def test_targets_are_every_linear_layer_of_the_language_model(tiny_family):
-    targets = target_modules(load_model(tiny_family, None), [LANGUAGE])
+    model = load_model(tiny_family, None)
+    targets = target_modules(model, [LANGUAGE])
     names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
     names += ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
-    assert sorted(targets) == sorted(f"model.language_model.layers.{i}.{name}" for i in (0, 1) for name in names)
+    stack = next(name for name, module in model.named_modules() if module is decoder(model))
+    assert sorted(targets) == sorted(f"{stack}.layers.{i}.{name}" for i in (0, 1) for name in names)
 
 
-def test_targets_of_the_projector(tiny_families):
-    llava, qwen = (load_model(tiny_families[name], None) for name in ("llava", "qwen2_vl"))
-    assert target_modules(llava, [PROJECTOR]) == [f"model.multi_modal_projector.linear_{i}" for i in (1, 2)]
-    assert target_modules(qwen, [PROJECTOR]) == ["model.visual.merger.mlp.0", "model.visual.merger.mlp.2"]
+QWEN_PROJECTOR = ["model.visual.merger.mlp.0", "model.visual.merger.mlp.2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llava", [f"model.multi_modal_projector.linear_{i}" for i in (1, 2)]),
+        ("qwen2_vl", QWEN_PROJECTOR),
+        ("qwen2_5_vl", QWEN_PROJECTOR),
+        (
+            "qwen3_vl",
+            [f"model.visual.{m}.linear_fc{i}" for m in ("merger", "deepstack_merger_list.0") for i in (1, 2)],
+        ),
+        ("idefics3", ["model.connector.modality_projection.proj"]),
+    ],
+)
+def test_targets_of_the_projector(tiny_families, name, expected):
+    assert target_modules(load_model(tiny_families[name], None), [PROJECTOR]) == expected
+
+
+def test_gemma_s_projector_is_no_linear_layer(tiny_families):
+    with pytest.raises(UserError, match=r"LoRA.components names projector, which has no linear layer"):
+        target_modules(load_model(tiny_families["gemma3"], None), [PROJECTOR, LANGUAGE])
 
 
 @pytest.mark.parametrize(
     "parts", [[LANGUAGE], [PROJECTOR], [VISION], [VISION, LANGUAGE], [VISION, PROJECTOR, LANGUAGE]]
 )
 def test_adapters_lie_on_the_parts_asked_for_alone(tiny_family, parts):
+    if tiny_family.name == "tiny_gemma3":
+        parts = [part for part in parts if part is not PROJECTOR] or [LANGUAGE]
     model = load_model(tiny_family, None)
     targets = set(target_modules(model, parts))
     adapted = add_lora(model, LoRAConfig(r=2, alpha=4, components=parts))

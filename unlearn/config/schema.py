@@ -32,13 +32,6 @@ class Component(Enum):
     lm_head = "lm_head"
 
 
-class ProcessorKind(Enum):
-    """How text and image become tensors."""
-
-    auto = "auto"
-    qwen2_vl = "qwen2_vl"
-
-
 class DType(Enum):
     """Precision of loading and of what does not train; what trains is kept in float32 (float64 for tests)."""
 
@@ -107,13 +100,12 @@ class ModelFamily:
 
     name: str = option(MISSING, "name of the family")
     hub_id: str = option(MISSING, "Hub id or folder of the pretrained model")
-    processor: ProcessorKind = option(ProcessorKind.auto, "auto | qwen2_vl")
     answer_prefix: str = option("", "text between the rendered prompt and the answer")
     end_token: str | None = option(None, "token that ends an answer; null: the tokenizer's eos token")
     dtype: DType = option(DType.bfloat16, "precision of what does not train; bfloat16 trains under bf16 autocast")
     attn_implementation: Attention = option(Attention.sdpa, "sdpa | eager | flash_attention_2")
     min_pixels: int | None = option(None, "smallest area an image is scaled to (Qwen-VL)")
-    max_pixels: int | None = option(None, "largest area an image is scaled to (Qwen-VL)")
+    max_pixels: int | None = option(None, "largest area an image is scaled to (Qwen-VL, Idefics)")
     trust_remote_code: bool = option(False, "run code that comes with the checkpoint")
 
 

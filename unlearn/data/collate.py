@@ -24,8 +24,9 @@ class Collator:
     def __call__(self, rows: Sequence[Encoded], dummies: Sequence[Encoded] = ()) -> Batch:
         """Return a batch of `rows`, then `dummies` with weight 0.
 
-        input_ids, attention_mask, labels and mm_token_type_ids are [B, S]. Vision tensors are joined along dim 0 in the
-        order of the rows (pixel_values [images, C, H, W], or packed [patches, D] with image_grid_thw [images, 3]).
+        input_ids, attention_mask, labels and token types are [B, S]. Vision tensors are joined along dim 0 in the order
+        of the rows: pixel_values [images, C, H, W], or packed [patches, D] with image_grid_thw [images, 3], or
+        [rows, crops, C, H, W] with pixel_attention_mask [rows, crops, H, W].
         """
         every = [*rows, *dummies]
         if not every:
@@ -35,8 +36,9 @@ class Collator:
             "input_ids": self._padded([row.input_ids for row in every], length, self.pad_id),
             "attention_mask": self._padded([[1] * len(row.input_ids) for row in every], length, 0),
         }
-        if any(row.token_types is not None for row in every):
-            inputs["mm_token_type_ids"] = self._padded([_token_types(row) for row in every], length, 0)
+        for key in dict.fromkeys(key for row in every for key in row.token_types):
+            types = [row.token_types.get(key, [0] * len(row.input_ids)) for row in every]
+            inputs[key] = self._padded(types, length, 0)
         labels = self._padded([row.labels for row in every], length, IGNORE)
         weights = torch.tensor([1.0] * len(rows) + [0.0] * len(dummies))
         return Batch([row.uid for row in every], {**inputs, **_vision(every)}, labels, weights)
@@ -50,11 +52,26 @@ class Collator:
         return out
 
 
-def _token_types(row: Encoded) -> Sequence[int]:
-    return [0] * len(row.input_ids) if row.token_types is None else row.token_types
-
-
 def _vision(rows: Sequence[Encoded]) -> dict[str, Tensor]:
     """Join the vision tensors of the rows that have a picture; a batch of texts has none."""
-    keys = dict.fromkeys(key for row in rows for key in row.vision)
-    return {key: torch.cat([row.vision[key] for row in rows if key in row.vision]) for key in keys}
+    return joined([row.vision for row in rows if row.vision])
+
+
+def joined(pictures: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Join the vision tensors of several samples along dim 0, each filled up with 0 to the largest in the other dims.
+
+    Idefics cuts a picture into crops, [1, crops, C, H, W], as many as its shape asks for; a crop of zeros is left out
+    by the model.
+    """
+    keys = dict.fromkeys(key for picture in pictures for key in picture)
+    return {key: _filled([picture[key] for picture in pictures]) for key in keys}
+
+
+def _filled(tensors: Sequence[Tensor]) -> Tensor:
+    rest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    out = tensors[0].new_zeros(sum(map(len, tensors)), *rest)
+    start = 0
+    for tensor in tensors:
+        out[(slice(start, start + len(tensor)), *map(slice, tensor.shape[1:]))] = tensor
+        start += len(tensor)
+    return out

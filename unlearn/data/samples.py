@@ -32,14 +32,14 @@ class Encoded:
 
     input_ids    [S] with image tokens already expanded
     labels       [S] `IGNORE` on the prompt, the token id on the answer and its end token
-    token_types  [S] 0 text, 1 image (Qwen-VL's `mm_token_type_ids`), None for families that take none
-    vision       tensors that are concatenated over samples along dim 0: pixel_values, image_grid_thw
+    token_types  [S] 0 text, 1 image, under the name that the family's forward takes; empty for families that take none
+    vision       tensors that are joined over samples along dim 0: pixel_values, image_grid_thw, pixel_attention_mask
     """
 
     uid: str
     input_ids: list[int]
     labels: list[int]
-    token_types: list[int] | None = None
+    token_types: dict[str, list[int]] = field(default_factory=dict)
     vision: dict[str, "Tensor"] = field(default_factory=dict)
 
 

@@ -3,12 +3,16 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from unlearn.data.collate import joined
 from unlearn.data.samples import Encoded
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 
 class Pictures:
@@ -23,27 +27,21 @@ class Pictures:
     def __init__(self, model: nn.Module, vision: Sequence[dict[str, Tensor]], device: torch.device) -> None:
         self.vision = [{key: value.to(device) for key, value in entry.items()} for entry in vision]
         pictures = [entry for entry in self.vision if entry]
-        self.features: list[Tensor | None] | None = None
+        self.features: BaseModelOutputWithPooling | None = None
         if pictures and "mm_encoder_outputs" in inspect.signature(model.forward).parameters:
-            self.features = self._encode(model, pictures)
-
-    def _encode(self, model: nn.Module, pictures: list[dict[str, Tensor]]) -> list[Tensor | None]:
-        """Return the projected image tokens [T_i, D] of each item, None for an item without picture."""
-        pooled = iter(model.get_image_features(**_cat(pictures), return_dict=True).pooler_output)
-        return [next(pooled) if entry else None for entry in self.vision]
+            self.features = model.get_image_features(**joined(pictures), return_dict=True)
+        order = iter(range(len(pictures)))
+        self._place = [next(order) if entry else None for entry in self.vision]
 
     def inputs(self, rows: Sequence[int]) -> dict[str, Any]:
         """Return the model's keyword arguments for a batch whose row r shows the picture of item rows[r]."""
         with_picture = [r for r in rows if self.vision[r]]
         if not with_picture:
             return {}
-        inputs: dict[str, Any] = _cat([self.vision[r] for r in with_picture])
+        inputs: dict[str, Any] = joined([self.vision[r] for r in with_picture])
         if self.features is not None:
-            from transformers.modeling_outputs import BaseModelOutputWithPooling
-
             del inputs["pixel_values"]
-            pooled = [self.features[r] for r in with_picture]
-            inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=pooled)}
+            inputs["mm_encoder_outputs"] = {"image": _chosen(self.features, [self._place[r] for r in with_picture])}
         return inputs
 
 
@@ -52,5 +50,12 @@ def without_vision(encoded: Encoded) -> Encoded:
     return replace(encoded, vision={})
 
 
-def _cat(entries: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {key: torch.cat([entry[key] for entry in entries]) for key in entries[0]}
+def _chosen(features: "BaseModelOutputWithPooling", pictures: Sequence[int]) -> "BaseModelOutputWithPooling":
+    """Return the output of the tower with the projected tokens of `pictures`, in that order."""
+    tokens = features.pooler_output
+    # [images, T, D] (Gemma) or one [T_i, D] per picture.
+    chosen = {"pooler_output": tokens[pictures] if isinstance(tokens, Tensor) else [tokens[i] for i in pictures]}
+    if "deepstack_features" in features:
+        # Qwen3-VL's early decoder layers get image tokens too: for each of them one [T_i, D] per picture.
+        chosen["deepstack_features"] = [[layer[i] for i in pictures] for layer in features.deepstack_features]
+    return type(features)(**chosen)

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 KEPT_PROMPTS = 16
 """Prompts kept encoded: the answers of an item are scored one after another under one picture."""
-NOT_VISION = ("input_ids", "attention_mask", "mm_token_type_ids")
+TOKEN_TYPES = ("mm_token_type_ids", "token_type_ids")
+"""What marks the image tokens of a sequence, as Qwen-VL's and Gemma's forwards name it."""
+NOT_VISION = ("input_ids", "attention_mask", *TOKEN_TYPES)
 
 
 class Encoder:
@@ -45,7 +47,8 @@ class Encoder:
         eos = self.tokenizer.eos_token_id
         self.end_ids = [end] if eos in (None, end) else [end, eos]
         self.pad_id = end if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
-        self.image_id: int = processor.image_token_id
+        # Gemma's `image_token_id` is what a picture begins with; these are the tokens that stand for its parts.
+        self.image_id: int = processor.image_token_ids[0]
         # Tokens that steer the model; in a user's text they would forge a turn, an end or a picture.
         self._control = [t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special]
         self._prompts: dict[tuple[str, bytes | None], Encoded] = {}
@@ -104,7 +107,7 @@ class Encoder:
             return_tensors="pt",
         )
         ids = out["input_ids"][0].tolist()
-        types = out["mm_token_type_ids"][0].tolist() if "mm_token_type_ids" in out else None
+        types = {key: out[key][0].tolist() for key in TOKEN_TYPES if key in out}
         vision: dict[str, Tensor] = {key: value for key, value in out.items() if key not in NOT_VISION}
         if (self.image_id in ids) != (picture is not None):
             raise UserError(
@@ -156,7 +159,7 @@ class Encoder:
 
 def _join(prompt: Encoded, answer: list[int]) -> Encoded:
     """Return the prompt followed by the labelled answer ids."""
-    types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(answer)]
+    types = {key: [*values, *[0] * len(answer)] for key, values in prompt.token_types.items()}
     return Encoded(prompt.uid, prompt.input_ids + answer, prompt.labels + answer, types, prompt.vision)
 
 

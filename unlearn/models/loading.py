@@ -1,10 +1,9 @@
 """Load a family's processor and weights: from the Hub, or from any checkpoint that this suite or peft wrote."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unlearn.config.schema import ModelFamily, ProcessorKind
+from unlearn.config.schema import ModelFamily
 from unlearn.errors import UserError
 from unlearn.models.encoder import Encoder
 from unlearn.models.folders import (
@@ -14,9 +13,10 @@ from unlearn.models.folders import (
     resolve_chain,
     resolve_pretrained,
 )
+from unlearn.models.processors import load_processor
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, ProcessorMixin
+    from transformers import PreTrainedModel
 
 __all__ = ["PROCESSOR_FILES", "check_model_path", "load_encoder", "load_model", "read_depth", "resolve"]
 
@@ -59,16 +59,12 @@ def load_encoder(family: ModelFamily, model_path: str | None) -> Encoder:
     holders = [path for path in chain.newest_first() if (Path(path) / "tokenizer_config.json").exists()]
     source = holders[0] if holders else _download_processor(chain.root)
     try:
-        processor = PROCESSORS[family.processor](source, family)
+        processor = load_processor(source, chain.root, family)
     except (OSError, ValueError, ImportError) as error:
         raise UserError(
-            f'No processor of kind "{family.processor.name}" can be read from "{source}" ({_first_line(error)}); '
-            f"set model_family.processor to one of {', '.join(kind.name for kind in PROCESSORS)}."
+            f'The processor in "{source}" cannot be read ({_first_line(error)}); put the processor files of the model '
+            f"there."
         ) from error
-    # Of a class that it does not know, AutoProcessor returns the tokenizer alone.
-    if not hasattr(processor, "image_processor") or not hasattr(processor, "image_token_id"):
-        raise UserError(f'"{source}" has a tokenizer but no image processor; {family.name} needs both.')
-    _limit_pixels(processor, family)
     return Encoder(family, processor, source)
 
 
@@ -122,24 +118,6 @@ def _merge_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     return adapted.merge_and_unload()
 
 
-def _auto(source: str, family: ModelFamily) -> "ProcessorMixin":
-    from transformers import AutoProcessor
-
-    return AutoProcessor.from_pretrained(source, trust_remote_code=family.trust_remote_code)
-
-
-def _qwen2_vl(source: str, family: ModelFamily) -> "ProcessorMixin":
-    from unlearn.models.qwen_processor import Qwen2VLProcessor
-
-    return Qwen2VLProcessor.from_pretrained(source, trust_remote_code=family.trust_remote_code)
-
-
-PROCESSORS: dict[ProcessorKind, Callable[[str, ModelFamily], Any]] = {
-    ProcessorKind.auto: _auto,
-    ProcessorKind.qwen2_vl: _qwen2_vl,
-}
-
-
 def _download_processor(hub_id: str) -> str:
     """Return the cached folder with a Hub model's processor files; offline it is found if it was downloaded before."""
     from huggingface_hub import snapshot_download
@@ -154,18 +132,6 @@ def _download_processor(hub_id: str) -> str:
             f'The model "{hub_id}" is neither a folder nor can it be had from the Hub ({type(error).__name__}); '
             f"correct the name, or connect (a gated model also needs `hf auth login`)."
         ) from error
-
-
-def _limit_pixels(processor: "ProcessorMixin", family: ModelFamily) -> None:
-    """Set the areas between which Qwen-VL scales a picture: 28 x 28 pixels make one token."""
-    limits = {"shortest_edge": family.min_pixels, "longest_edge": family.max_pixels}
-    given = {key: value for key, value in limits.items() if value is not None}
-    if not given:
-        return
-    size = dict(processor.image_processor.size)
-    if not set(limits) <= set(size):
-        raise UserError(f"{family.name} scales pictures to one size; leave min_pixels and max_pixels out.")
-    processor.image_processor.size = {**size, **given}
 
 
 def _first_line(error: Exception) -> str:

@@ -45,7 +45,7 @@ def build_llava(folder: Path, seed: int, size: str = "mini") -> None:
 def build_qwen2_vl(folder: Path, seed: int, size: str = "mini") -> None:
     """Write an untrained Qwen2-VL with image processor and tokenizer to `folder`.
 
-    There is no processor file: the library's own needs a video processor, so the model family brings its own class.
+    There is no processor file: the class follows from the model's type.
     """
     tokenizer = qwen_tokenizer()
     new_qwen2_vl(tokenizer, seed, size).save_pretrained(folder)
