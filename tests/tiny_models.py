@@ -35,13 +35,12 @@ GEMMA_TOKENS = {
 IDEFICS_TOKENS = {
     "<|begin_of_text|>": 256,
     "<|end_of_text|>": 257,
-    "<pad>": 258,
-    "<fake_token_around_image>": 259,
-    "<image>": 260,
-    "<end_of_utterance>": 261,
-    "<global-img>": 262,
-    "<row_1_col_1>": 263,
-    "<row_1_col_2>": 264,
+    "<fake_token_around_image>": 258,
+    "<image>": 259,
+    "<end_of_utterance>": 260,
+    "<global-img>": 261,
+    "<row_1_col_1>": 262,
+    "<row_1_col_2>": 263,
 }
 LLAVA_CHAT = (
     "{% for message in messages %}U:{% for part in message['content'] %}"
@@ -198,18 +197,17 @@ def write_idefics3(folder: Path) -> None:
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-    tokenizer = byte_tokenizer(
-        IDEFICS_TOKENS, IDEFICS_CHAT, start="<|begin_of_text|>", pad_token="<pad>", eos_token="<|end_of_text|>"
-    )
+    ends = dict.fromkeys(("pad_token", "eos_token"), "<|end_of_text|>")
+    tokenizer = byte_tokenizer(IDEFICS_TOKENS, IDEFICS_CHAT, start="<|begin_of_text|>", **ends)
     vision = {
         "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
         "image_size": IMAGE_SIDE, "patch_size": 4,
     }  # fmt: skip
     text = {
-        "model_type": "llama", "vocab_size": 265, "pad_token_id": 258, "bos_token_id": 256, "eos_token_id": 257, **TEXT,
+        "model_type": "llama", "vocab_size": 264, "pad_token_id": 257, "bos_token_id": 256, "eos_token_id": 257, **TEXT,
     }  # fmt: skip
     config = Idefics3Config(
-        text_config=text, vision_config=vision, scale_factor=2, image_token_id=260, tie_word_embeddings=False
+        text_config=text, vision_config=vision, scale_factor=2, image_token_id=259, tie_word_embeddings=False
     )
     _save(Idefics3ForConditionalGeneration, config, folder)
     pixels = Idefics3ImageProcessorPil(size={"longest_edge": IMAGE_SIDE}, max_image_size={"longest_edge": IMAGE_SIDE})

@@ -59,11 +59,11 @@ EXPECTED = {
         image=263, end=260, pad=256, types="token_type_ids", ends=[260, 257],
         vision={"pixel_values": (1, 3, 16, 16)},
     ),
-    # A tag (262: the whole picture) before the image tokens, between two tokens around it; one start token (256).
+    # A tag (261: the whole picture) before the image tokens, between two tokens around it; one start token (256).
     "idefics3": Expected(
-        prompt=[256, *b"U:", 259, 262, 260, 260, 260, 260, 259, *b"Who?", 261, *b"\nA:"],
-        asked=[256, *b"U:Why so?", 261, *b"\nA:"],
-        image=260, end=261, pad=258, prefix=b" ", ends=[261, 257],
+        prompt=[256, *b"U:", 258, 261, 259, 259, 259, 259, 258, *b"Who?", 260, *b"\nA:"],
+        asked=[256, *b"U:Why so?", 260, *b"\nA:"],
+        image=259, end=260, pad=257, prefix=b" ", ends=[260, 257],
         vision={"pixel_values": (1, 1, 3, 16, 16), "pixel_attention_mask": (1, 1, 16, 16)},
     ),
 }  # fmt: skip
@@ -134,14 +134,14 @@ def test_a_batch_in_full(case, side):
 
 
 def test_a_wide_picture_of_idefics_in_full(tiny_families):
-    """Crop by crop with its place (263, 264: row 1, column 1 and 2), then the whole (262)."""
+    """Crop by crop with its place (262, 263: row 1, column 1 and 2), then the whole (261)."""
     family = replace(tiny_families["idefics3"], max_pixels=(2 * IMAGE_SIDE) ** 2)
     wide = Sample("cap-1", "Who?", "Bo.", png(width=2 * IMAGE_SIDE), "Bo")
     encoded = load_encoder(family, None).encode(wide, 128)
-    crops = [259, 263, 260, 260, 260, 260, 259, 264, 260, 260, 260, 260, *b"\n", *b"\n"]
-    prompt = [256, *b"U:", *crops, 259, 262, 260, 260, 260, 260, 259, *b"Who?", 261, *b"\nA:"]
-    assert encoded.input_ids == [*prompt, *b" Bo.", 261]
-    assert encoded.labels == [X] * len(prompt) + [*b" Bo.", 261]
+    crops = [258, 262, 259, 259, 259, 259, 258, 263, 259, 259, 259, 259, *b"\n", *b"\n"]
+    prompt = [256, *b"U:", *crops, 258, 261, 259, 259, 259, 259, 258, *b"Who?", 260, *b"\nA:"]
+    assert encoded.input_ids == [*prompt, *b" Bo.", 260]
+    assert encoded.labels == [X] * len(prompt) + [*b" Bo.", 260]
     shapes = {key: tuple(value.shape) for key, value in encoded.vision.items()}
     assert shapes == {"pixel_values": (1, 3, 3, 16, 16), "pixel_attention_mask": (1, 3, 16, 16)}
 
