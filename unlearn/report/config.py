@@ -14,6 +14,7 @@ class ReportConfig:
     pretrained: str = option("pretrained", "the one of `models` that was never finetuned, where it is among them")
     base: str = option("base", "the one of `models` that was to forget")
     golds: list[str] = option(lambda: ["gold"], "those of `models` that never saw what is forgotten, one per seed")
+    sweep: str | None = option(None, "folder of a sweep, whose chosen models are added; null: settings are not tuned")
     people: int = option(3, "people of each role whose answers the page shows; 0: none, and no dataset is read")
     save_dir: str = option(MISSING, "folder of the tables, the figures and report.html")
     submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
@@ -25,6 +26,9 @@ class ReportConfig:
         found = [] if self.golds else ["golds is empty; name at least one model that never saw what is forgotten."]
         named = [("base", self.base), *(("golds", name) for name in self.golds)]
         found += [str(unknown(key, name, list(self.models))) for key, name in named if name not in self.models]
+        if len({*self.golds, self.base, self.pretrained}) < len(self.golds) + 2:
+            given = f"base={self.base}, golds={self.golds}, pretrained={self.pretrained}"
+            found.append(f"{given} name a model twice; each model of `models` is one of these or a method.")
         if self.people < 0:
             found.append(out_of_range("people", self.people, "0 or above"))
         return found

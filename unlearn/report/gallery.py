@@ -5,29 +5,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unlearn.metrics.manifest import Role, TaskInfo
-from unlearn.report.figures import costs, curves, distributions, plane
+from unlearn.metrics.distance import Distances
+from unlearn.metrics.manifest import Role
+from unlearn.metrics.samples import Score
+from unlearn.metrics.scores import Floats
+from unlearn.report.figures import costs, curves, distances, distributions, plane, trials
 from unlearn.report.figures.style import DARK, LIGHT, Theme, render
 from unlearn.report.page import Picture
-from unlearn.report.rows import Entry, Samples
-from unlearn.report.runs import Curve, Model, loss_curves
+from unlearn.report.rows import DISTANCES, Entry
+from unlearn.report.runs import Curve, loss_curves
+from unlearn.report.study import Study
+from unlearn.report.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Samples = Mapping[str, Mapping[str, Mapping[Score, Floats]]]
+"""Per-sample scores in [0, 1] by model, task and score."""
 
-def gallery(
-    models: Sequence[Model], entries: Sequence[Entry], samples: Samples, infos: Mapping[str, TaskInfo]
-) -> Iterator[Picture]:
-    """Yield the figures of `models` in the order of the page.
 
-    samples  per-sample scores in [0, 1] by model, task and score
-    """
-    yield _plane(models, samples, infos)
-    forgotten = [task for task, info in infos.items() if info.role is Role.forget]
+def gallery(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
+    """Yield the figures of a study in the order of the page."""
+    samples = {model.name: study.samples(model) for model in study.compared}
+    yield _plane(study, samples)
+    yield _distances(study, entries)
+    forgotten = [task for task, info in study.infos.items() if info.role is Role.forget]
     for number, task in enumerate(forgotten):
-        yield _distributions(models, samples, task, infos[task].label, folded=number > 0)
-    runs = {model.name: curves for model in models if (curves := loss_curves(model.folder))}
+        yield _distributions(study, samples, task, folded=number > 0)
+    if study.sweep is not None:
+        yield _trials(study.sweep)
+    runs = {model.name: terms for model in study.models if (terms := loss_curves(model.folder))}
     if runs:
         yield _curves(runs)
     yield _costs(entries)
@@ -39,42 +46,84 @@ def _picture(
     return Picture(name, title, caption, alt, render(draw, LIGHT), render(draw, DARK), folded)
 
 
-def _plane(models: Sequence[Model], samples: Samples, infos: Mapping[str, TaskInfo]) -> Picture:
+def _plane(study: Study, samples: Samples) -> Picture:
     points = [
-        plane.Point(m.name, m.kind, *(_mean(samples[m.name], infos, role) for role in (Role.forget, Role.retain)))
-        for m in models
+        plane.Point(m.name, m.kind, *(_mean(study, samples[m.name], role) for role in (Role.forget, Role.retain)))
+        for m in study.compared
     ]
     places = "; ".join(f"{point.name} {point.forget:.2f} and {point.retain:.2f}" for point in points)
     return _picture(
         "forget_retain",
         "Forgetting against keeping",
-        "Mean per-sample score of each model, 1 is perfect knowledge. The lines are gold's mean, the band is the range "
-        "of its seeds (from three on). The goal is where the lines cross: left of gold's line a model knows less than "
-        "one that never saw the people, which is damage and not better forgetting.",
+        "Mean score of each model over all items, where 1 is perfect knowledge. The lines are gold's mean, the band is "
+        "the range of its seeds (from three on). The goal is where the lines cross: left of gold's line a model knows "
+        "less than one that never saw the people, which is damage and not better forgetting.",
         f"Scatter plot of the mean score on forgotten people and on retained people: {places}.",
         lambda theme: plane.draw(points, theme),
     )
 
 
-def _mean(scores: Mapping[str, Mapping[str, np.ndarray]], infos: Mapping[str, TaskInfo], role: Role) -> float:
-    means = [np.mean(v) for task, of_task in scores.items() if infos[task].role is role for v in of_task.values()]
+def _mean(study: Study, scores: Mapping[str, Mapping[Score, Floats]], role: Role) -> float:
+    means = [np.mean(v) for task, of_task in scores.items() if study.infos[task].role is role for v in of_task.values()]
     return float(np.mean(means))
 
 
-def _distributions(models: Sequence[Model], samples: Samples, task: str, label: str, folded: bool) -> Picture:
-    spreads = [distributions.Spread(model.name, model.kind, samples[model.name][task]) for model in models]
-    medians = "; ".join(
-        f"{s.name} {', '.join(f'{score} {np.median(values):.2f}' for score, values in s.scores.items())}"
-        for s in spreads
+def _distances(study: Study, entries: Sequence[Entry]) -> Picture:
+    band = study.comparison.band or {}
+    places = "; ".join(
+        f"{entry.name} {', '.join(f'{c} {entry.row[c]:.3f}' for c in DISTANCES.values() if c in entry.row)}"
+        for entry in entries
+    )
+    return _picture(
+        "distances",
+        "Distance to gold",
+        "A mark per model, its line is the 95% interval over people; 0 is gold."
+        + (" Shaded: as far as one gold seed is from the others." if band else ""),
+        f"Dot plot of the distances to gold: {places}.",
+        lambda theme: distances.draw(entries, band, theme),
+    )
+
+
+def _distributions(study: Study, samples: Samples, task: str, folded: bool) -> Picture:
+    spreads = [
+        distributions.Spread(m.name, m.kind, samples[m.name][task], _notes(study.comparison.models.get(m.name), task))
+        for m in study.compared
+    ]
+    notes = "; ".join(
+        f"{s.name} {', '.join(f'{score.value} {note}' for score, note in s.notes.items())}" for s in spreads if s.notes
     )
     return _picture(
         f"scores_{task}",
-        f"Scores on {label}",
+        f"Scores on {study.infos[task].label}",
         "Filled: the items' scores under the model; line: under gold, all seeds together. A model that forgot like "
-        "gold fills the line. Each histogram is drawn to its own height.",
-        f"Histograms of every model beside gold's; medians: {medians}.",
+        "gold fills the line. d is their distance, shift the signed mean difference: below 0 the model knows less than "
+        "gold. Each histogram is drawn to its own height.",
+        f"Histograms of every model beside gold's: {notes}.",
         lambda theme: distributions.draw(spreads, theme),
         folded,
+    )
+
+
+def _notes(found: Distances | None, task: str) -> dict[Score, str]:
+    if found is None:
+        return {}
+    places = {score: (found.scores[task, score].value, found.shifts[task, score].value) for score in Score}
+    return {score: f"d {d:.2f}, shift {shift:+.2f}" for score, (d, shift) in places.items()}
+
+
+def _trials(sweep: Sweep) -> Picture:
+    chosen = "; ".join(
+        f"{t.method} {', '.join(f'{column} {value:.3f}' for column, value in t.distances.items())}"
+        for t in sweep.trials
+        if t.chosen
+    )
+    return _picture(
+        "trials",
+        "The sweep's trials",
+        "Every setting that was tried, on the people that settings were chosen on. Line: the frontier of the method's "
+        "trials; dotted: that of all methods; ring: the setting with the smallest D Max, which was chosen.",
+        f"Scatter plots of D Retain against D Forget, one per method; chosen: {chosen}.",
+        lambda theme: trials.draw(sweep, theme),
     )
 
 

@@ -1,5 +1,7 @@
 """The headline table for a paper: LaTeX with booktabs."""
 
+import re
+
 from unlearn.report.runs import Kind
 from unlearn.report.tables import Cell, Line, Table
 
@@ -61,5 +63,11 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = rf"\textbf{{{escaped(cell.text)}}}" if cell.best else escaped(cell.text)
-    return rf"{text} {{\scriptsize {escaped(cell.interval)}}}" if cell.interval else text
+    text, interval = (_signed(escaped(given)) for given in (cell.text, cell.interval))
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    return rf"{text} {{\scriptsize {interval}}}" if interval else text
+
+
+def _signed(text: str) -> str:
+    """Return `text` with minus signs before its numbers, where LaTeX would print hyphens."""
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text)

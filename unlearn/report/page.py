@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearn.metrics.manifest import Manifest, Role
-from unlearn.metrics.table import Row
 from unlearn.report.people import Person, Said
 from unlearn.report.pictures import png_uri, thumbnail_uri
-from unlearn.report.tables import Table, shown
+from unlearn.report.sweep import Sweep
+from unlearn.report.tables import Table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -59,20 +59,19 @@ class Picture:
 class Page:
     """Everything that the page shows.
 
-    mode     "correct" or "released": the definitions of the metrics
-    half     whether distances are those of the people that no setting was chosen on
-    settings (method, overrides) of a sweep; empty where no setting was tuned
-    rows     all columns of every model
+    mode     the definitions of the metrics
+    band     whether it is known how far golds are from each other
+    sweep    what chose the settings; None where they are not tuned
+    columns  all columns of every model
     """
 
     title: str
     mode: str
     manifest: Manifest
-    half: bool
     band: bool
-    settings: Sequence[tuple[str, str]]
+    sweep: Sweep | None
     table: Table
-    rows: Sequence[Row]
+    columns: Table
     figures: Sequence[Picture]
     people: Sequence[Person]
 
@@ -85,12 +84,10 @@ def to_html(page: Page) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "shown": shown}
-    environment.filters |= {"match": match, "breakable": breakable}
+    environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "match": match, "breakable": breakable}
     roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in Role]
-    columns = list(dict.fromkeys(column for row in page.rows for column in row if column != "Method"))
     return environment.get_template(TEMPLATE).render(
-        page=page, columns=columns, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
+        page=page, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
     )
 
 

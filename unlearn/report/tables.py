@@ -1,11 +1,11 @@
-"""The headline table: few columns, intervals in brackets, the best method of each column marked."""
+"""The tables of a report: few columns or all, intervals in brackets, the best method of a column marked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from unlearn.metrics.table import Value
-from unlearn.report.rows import DISTANCES, REMAINING, WITHIN, Entry
+from unlearn.metrics.table import Row, Value, columns_of
+from unlearn.report.rows import DISTANCES, HIGH, LOW, REMAINING, SHIFT, WITHIN, Entry
 from unlearn.report.runs import Kind
 
 
@@ -17,31 +17,28 @@ class Better(Enum):
     none = "none"
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the headline table."""
+FORGET, *OTHERS = DISTANCES.values()
+HEADLINE = {
+    FORGET: Better.low,
+    SHIFT: Better.none,
+    **dict.fromkeys(OTHERS, Better.low),
+    REMAINING: Better.low,
+    WITHIN: Better.none,
+    "Model Utility": Better.high,
+    "Forget Quality": Better.none,
+    "Train Wall Seconds": Better.low,
+    "Train Peak Memory MiB": Better.low,
+    "Train Forwards": Better.low,
+}
+"""Columns of the headline table. Forget quality has no best: the p-value of samples that are not drawn independently
+ranks nothing."""
 
-    name: str
-    better: Better = Better.none
-
-
-HEADLINE = (
-    *(Column(name, Better.low) for name in DISTANCES),
-    Column(REMAINING, Better.low),
-    Column(WITHIN),
-    *(Column(name) for name in ("Forget", "Retain", "Real")),
-    Column("Model Utility", Better.high),
-    Column("Forget Quality"),
-    Column("Train Wall Seconds", Better.low),
-    Column("Train Peak Memory MiB", Better.low),
-    Column("Train Forwards", Better.low),
-)
-"""Forget quality has no best: p-values of samples that are no independent draws rank nothing."""
+P_VALUES = ("Forget Quality", "KS Test PVal")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as it is printed: its number, its interval ("" where there is none), whether it is the column's best."""
+    """A value as it is printed: its number, its interval ("" where it has none), whether it is the column's best."""
 
     text: str
     interval: str = ""
@@ -59,70 +56,86 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """The headline table. `columns` are those of HEADLINE of which any model has a value."""
+    """One line per model. `columns` are those of which any model has a value."""
 
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
 
 
 def headline(entries: Sequence[Entry]) -> Table:
-    """Return the headline table of `entries`, one line each, in their order."""
-    present = [column for column in HEADLINE if any(entry.row.get(column.name) is not None for entry in entries)]
-    best = {column.name: _best(entries, column) for column in present}
-    lines = [
-        Line(
-            entry.name,
-            entry.kind,
-            tuple(_cell(entry, column.name, best[column.name]) for column in present),
-        )
-        for entry in entries
-    ]
-    return Table(tuple(column.name for column in present), tuple(lines))
+    """Return what one looks at first, the best method of each column marked."""
+    return _table(entries, list(HEADLINE))
 
 
-def _best(entries: Sequence[Entry], column: Column) -> float | None:
+def whole(entries: Sequence[Entry]) -> Table:
+    """Return all columns, the ends of intervals in the cells of their values."""
+    columns = columns_of([entry.row for entry in entries])
+    ends = {f"{column}{end}" for column in columns for end in (LOW, HIGH)}
+    return _table(entries, [column for column in columns if column != "Method" and column not in ends])
+
+
+def _table(entries: Sequence[Entry], columns: Sequence[str]) -> Table:
+    present = [column for column in columns if any(entry.row.get(column) is not None for entry in entries)]
+    best = {column: _best(entries, column) for column in present}
+    lines = [Line(e.name, e.kind, tuple(_cell(e, column, best[column]) for column in present)) for e in entries]
+    return Table(tuple(present), tuple(lines))
+
+
+def _best(entries: Sequence[Entry], column: str) -> float | None:
     """Return the best value among the methods: pretrained, base and golds are what they are measured by."""
-    values = [entry.row.get(column.name) for entry in entries if entry.kind is Kind.unlearned]
+    values = [entry.row.get(column) for entry in entries if entry.kind is Kind.unlearned]
     known = [value for value in values if isinstance(value, int | float)]
-    if not known or column.better is Better.none:
+    better = HEADLINE.get(column, Better.none)
+    if not known or better is Better.none:
         return None
-    return min(known) if column.better is Better.low else max(known)
+    return min(known) if better is Better.low else max(known)
 
 
 def _cell(entry: Entry, column: str, best: float | None) -> Cell:
-    value, low, high = (entry.row.get(f"{column}{suffix}") for suffix in ("", " Low", " High"))
-    interval = "" if low is None else f"[{shown(low)}, {shown(high)}]"
-    return Cell(shown(value), interval, best is not None and entry.kind is Kind.unlearned and value == best)
+    value = entry.row.get(column)
+    marked = best is not None and entry.kind is Kind.unlearned and value == best
+    return Cell(shown(value, column.startswith(P_VALUES)), _interval(entry.row, column), marked)
 
 
-def shown(value: Value) -> str:
-    """Return a value as people read it: three decimals below 10, thousands apart, tiny ones as powers of ten."""
+def _interval(row: Row, column: str) -> str:
+    if f"{column}{LOW}" not in row:
+        return ""
+    low, high = row[f"{column}{LOW}"], row[f"{column}{HIGH}"]
+    return "[n/a]" if low is None else f"[{shown(low)}, {shown(high)}]"
+
+
+def shown(value: Value, p_value: bool = False) -> str:
+    """Return a value as people read it: three decimals below 10, thousands apart, a tiny p-value as a power of ten."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, int):
         return f"{value:,}"
-    if value and abs(value) < 0.0005:
+    if p_value and 0 < value < 0.0005:
         return f"{value:.0e}"
     decimals = next((digits for limit, digits in ((10, 3), (100, 1)) if abs(value) < limit), 0)
-    return f"{value:,.{decimals}f}"
+    return f"{value:z,.{decimals}f}"
 
 
 def to_markdown(table: Table) -> str:
-    """Return the table for a terminal and for Markdown: the best of a column in bold, its interval after it."""
-    body = [[_escaped(line.name), *map(_in_markdown, line.cells)] for line in table.lines]
-    lines = [["Method", *table.columns], *body]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(lines[0]))]
-    rule = ["-" * width for width in widths]
-    return "".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |\n"
-        for line in (lines[0], rule, *lines[1:])
-    )
+    """Return a table with a line per model: the best of a column in bold, an interval after its number."""
+    return _aligned([["Method", *table.columns], *([line.name, *map(_marked, line.cells)] for line in table.lines)])
 
 
-def _in_markdown(cell: Cell) -> str:
+def to_long_markdown(table: Table) -> str:
+    """Return a table with a line per column, which has room for many columns."""
+    body = [[column, *(_marked(line.cells[i]) for line in table.lines)] for i, column in enumerate(table.columns)]
+    return _aligned([["Method", *(line.name for line in table.lines)], *body])
+
+
+def _marked(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.best else cell.text
     return f"{text} {cell.interval}".rstrip()
 
 
-def _escaped(name: str) -> str:
-    return name.replace("|", "\\|")
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    escaped = [[text.replace("|", "\\|").replace("\n", " ") for text in line] for line in lines]
+    widths = [max(3, *(len(line[i]) for line in escaped)) for i in range(len(lines[0]))]
+    return "".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |\n"
+        for line in (escaped[0], ["-" * width for width in widths], *escaped[1:])
+    )

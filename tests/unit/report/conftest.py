@@ -10,12 +10,13 @@ from PIL import Image
 from unlearn.config.schema import Data
 from unlearn.evaluation.items import build_items
 from unlearn.evaluation.tasks import load_tasks
+from unlearn.report.__main__ import main
 from unlearn.report.config import ReportConfig
 
 EVIL = "<script>alert('&')</script>"
 """A name that would run if it were not escaped."""
-FORGOTTEN = [EVIL, *(f"Fay Number{i}" for i in range(11))]
-KEPT = [f"Kit Number{i}" for i in range(12)]
+FORGOTTEN = [EVIL, *(f"Fay Number{i}" for i in range(23))]
+KEPT = [f"Kit Number{i}" for i in range(24)]
 TASKS = ("forget_captions", "forget_names", "forget_qa", "retain_captions", "retain_names", "retain_qa", "real_faces")
 LEVELS = {
     "pretrained": {"forget": 0.1, "retain": 0.1, "real": 0.8},
@@ -40,13 +41,13 @@ def write_dataset(folder, called="{}"):
         asked = [row for name in names for row in _asked(name, called.format(name))]
         _rows(pictures / f"{split}_perturbed.json", shown)
         _rows(texts / f"{split}_perturbed.json", asked)
-    faces = [{**_shown(pictures, f"face-{i}", f"Star {i}", i), "answer": f"Star {i}"} for i in range(10)]
+    faces = [{**_shown(pictures, f"face-{i}", f"Star {i}", i), "answer": f"Star {i}"} for i in range(20)]
     _rows(pictures / "real_faces.json", [{**row, "options": ["Somebody", "Nobody"]} for row in faces])
     return Data(name="tiny", path=str(pictures), text_path=str(texts), qa_per_person=2)
 
 
 def _shown(folder, file, name, i):
-    Image.new("RGB", (600, 600), (20 * i, 90, 160)).save(folder / f"{file}.png")
+    Image.new("RGB", (600, 600), (10 * i, 90, 160)).save(folder / f"{file}.png")
     texts = {"caption": f"{name} smiles.", "paraphrased_caption": f"So: {name}.", "name": name}
     wrong = {"perturbed_captions": ["A bench.", "A tree."], "perturbed_names": ["Zoe", "Yan"]}
     return {"image": f"{file}.png", **texts, **wrong}
@@ -133,8 +134,46 @@ def nameless(tmp_path_factory):
     return write_experiment(tmp_path_factory.mktemp("nameless"), "this author", ["base"])
 
 
+def write_sweep(folder, experiment):
+    """Write a sweep of npo and grad_ascent, three trials each, of which the second is chosen."""
+    folder.mkdir()
+    header = "method,trial,lr,num_epochs,D Forget,D Retain,D Real,D Max,chosen,folder"
+    lines = [header]
+    methods = ("npo", "grad_ascent")
+    for method in methods:
+        for trial, (forget, retain) in enumerate([(0.3, 0.1), (0.2, 0.15), (0.4, 0.4)]):
+            chosen, numbers = trial == 1, f"{forget},{retain},0.05,{max(forget, retain)}"
+            lines.append(
+                f"{method},{trial},{10 ** -(4 + trial)},5,{numbers},{str(chosen).lower()},{experiment / method}"
+            )
+    lines[-1] = f"grad_ascent,2,0.000001,5,,,,,false,{experiment / 'grad_ascent'}"
+    (folder / "trials.csv").write_text("\n".join(lines) + "\n")
+    chosen = {m: {"folder": str(experiment / m), "overrides": ["lr=1e-5", "num_epochs=5"]} for m in methods}
+    (folder / "selection.json").write_text(json.dumps({"seed": 3, "methods": chosen}))
+
+
 @pytest.fixture
-def cfg(experiment, tmp_path):
-    """The experiment's report, to be written to tmp_path."""
-    models = {name: str(experiment / name) for name in LEVELS}
-    return ReportConfig(models, golds=GOLDS, people=2, save_dir=str(tmp_path), submitted_by="me")
+def sweep(experiment, tmp_path):
+    """Folder of a finished sweep."""
+    write_sweep(tmp_path / "sweep", experiment)
+    return tmp_path / "sweep"
+
+
+@pytest.fixture(scope="session")
+def experiment_config(experiment):
+    """What makes a config of the experiment's report: (folder, **changes of keys)."""
+
+    def make(folder, **changes):
+        models = {name: str(experiment / name) for name in LEVELS}
+        keys = {"golds": list(GOLDS), "people": 1, "submitted_by": "me", "save_dir": str(folder), **changes}
+        return ReportConfig(models, **keys)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def written(experiment_config, tmp_path_factory):
+    """Folder of the experiment's report, made once (read only)."""
+    folder = tmp_path_factory.mktemp("written")
+    main(experiment_config(folder, people=2, submitted_by="<b>me</b>"))
+    return folder

@@ -9,12 +9,15 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from unlearn.report.figures import costs, curves, distributions, plane
+from unlearn.metrics.samples import Score
+from unlearn.report.figures import costs, curves, distances, distributions, plane, trials
 from unlearn.report.figures.style import DARK, LIGHT, THEMES, render
 from unlearn.report.rows import Entry
 from unlearn.report.runs import Kind
+from unlearn.report.sweep import Sweep, Trial, frontier
 
 GOLDS = [plane.Point(f"gold{i}", Kind.gold, 0.2 + 0.02 * i, 0.8 + 0.01 * i) for i in range(3)]
+P = Score.probability
 POINTS = [plane.Point("base", Kind.base, 0.9, 0.8), *GOLDS, plane.Point("npo", Kind.unlearned, 0.3, 0.6)]
 
 
@@ -58,14 +61,18 @@ def test_names_cover_no_name_and_no_mark():
 
 def test_distributions_have_a_row_per_model_against_all_golds():
     gold = [
-        distributions.Spread(f"g{i}", Kind.gold, {"p": np.array([0.1, 0.1 + 0.5 * i]), "R": np.ones(2)}) for i in (0, 1)
+        distributions.Spread(f"g{i}", Kind.gold, {P: np.array([0.1, 0.1 + 0.5 * i]), Score.rouge: np.ones(2)})
+        for i in (0, 1)
     ]
-    npo = distributions.Spread("npo", Kind.unlearned, {"p": np.array([0.9, 0.91, 0.2]), "R": np.zeros(3)})
+    npo = distributions.Spread(
+        "npo", Kind.unlearned, {P: np.array([0.9, 0.91, 0.2]), Score.rouge: np.zeros(3)}, {P: "d 0.5"}
+    )
     base = distributions.Spread("base", Kind.base, npo.scores)
     axes = drawn(distributions.draw([base, *gold, npo], LIGHT)).axes
     assert len(axes) == 4
-    assert [panel.get_title(loc="left") for panel in axes] == ["p", "R", "", ""]
+    assert [panel.get_title(loc="left") for panel in axes] == ["probability of the truth", "ROUGE-L recall", "", ""]
     assert [panel.get_ylabel() for panel in axes] == ["base", "", "npo", ""]
+    assert [[text.get_text() for text in panel.texts] for panel in axes] == [[""], [""], ["d 0.5"], [""]]
     own, pooled = axes[2].patches
     counts, edges, _ = own.get_data()
     assert (counts.max(), counts.sum()) == (1.0, 1.5)
@@ -76,6 +83,58 @@ def test_distributions_have_a_row_per_model_against_all_golds():
         LIGHT.kinds[Kind.unlearned],
         LIGHT.kinds[Kind.gold],
     )
+
+
+def test_distances_have_a_mark_an_interval_and_golds_band():
+    far = {
+        "D Forget": 0.5,
+        "D Forget Low": 0.4,
+        "D Forget High": 0.7,
+        "D Max": 0.6,
+        "D Max Low": None,
+        "D Max High": None,
+    }
+    entries = [Entry("gold", Kind.gold, {}), Entry("npo", Kind.unlearned, far)]
+    axes = drawn(distances.draw(entries, {"forget": 0.1, "retain": 0.2}, LIGHT)).axes
+    assert [panel.get_title(loc="left") for panel in axes] == ["D Forget", "D Max"]
+    line, mark = axes[0].collections
+    assert line.get_segments()[0].tolist() == [[0.4, 1], [0.7, 1]]
+    assert mark.get_offsets().tolist() == [[0.5, 1]]
+    assert [len(panel.collections) for panel in axes] == [2, 1]
+    assert [[band.get_width() for band in panel.patches] for panel in axes] == [[0.1], []]
+    assert axes[0].get_xlim()[0] == 0
+    assert axes[0].get_xlim()[1] > 0.7
+
+
+def trial(method, number, forget, retain, chosen=False):
+    found = (
+        {} if forget is None else {"D Forget": forget, "D Retain": retain, "D Real": 0.0, "D Max": max(forget, retain)}
+    )
+    return Trial(method, number, 1e-4, 5, found, chosen)
+
+
+TRIALS = (
+    *(trial("npo", 0, 0.3, 0.1), trial("npo", 1, 0.2, 0.15, chosen=True), trial("npo", 2, 0.4, 0.4)),
+    *(trial("kl", 0, 0.1, 0.5, chosen=True), trial("kl", 1, None, None)),
+)
+
+
+def test_the_frontier_is_what_no_trial_beats():
+    found = frontier(TRIALS, "D Forget", "D Retain")
+    assert [(t.method, t.number) for t in found] == [("kl", 0), ("npo", 1), ("npo", 0)]
+    assert frontier([TRIALS[0], TRIALS[0]], "D Forget", "D Retain") == [TRIALS[0]]
+
+
+def test_trials_have_a_panel_per_method_with_its_frontier_and_its_choice():
+    axes = drawn(trials.draw(Sweep(0, TRIALS, ()), LIGHT)).axes
+    assert [panel.get_title(loc="left") for panel in axes[:2]] == ["npo", "kl"]
+    everyone, own, chosen = axes[0].collections
+    assert len(everyone.get_offsets()) == 4
+    assert own.get_offsets().tolist() == [[0.3, 0.1], [0.2, 0.15], [0.4, 0.4]]
+    assert chosen.get_offsets().tolist() == [[0.2, 0.15]]
+    assert axes[0].lines[1].get_xydata().tolist() == [[0.2, 0.15], [0.3, 0.1]]
+    assert axes[0].get_xlim()[0] == axes[0].get_ylim()[0] == 0
+    assert not axes[2].axison
 
 
 def test_curves_have_a_panel_per_run_and_a_line_per_term():

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -13,32 +12,18 @@ from unlearn.errors import UserError
 from unlearn.report.__main__ import main
 from unlearn.report.config import ReportConfig
 
-
-@pytest.fixture(scope="module")
-def written(experiment, tmp_path_factory):
-    """Folder of the report, made once."""
-    folder = tmp_path_factory.mktemp("written")
-    main(config(experiment, folder))
-    return folder
-
-
-def config(experiment, folder):
-    names = [path.name for path in experiment.iterdir() if path.name != "data"]
-    order = ("pretrained", "base", "gold", "gold_seed1", "gold_seed2", "npo", "grad_ascent")
-    models = {name: str(experiment / name) for name in sorted(names, key=order.index)}
-    golds = [name for name in models if name.startswith("gold")]
-    return ReportConfig(models, golds=golds, people=1, save_dir=str(folder), submitted_by="me")
+SUBMITTER = "<b>me</b>"
 
 
 def rows(folder):
     return {row["Method"]: row for row in csv.DictReader((folder / "table.csv").open())}
 
 
-def test_a_row_per_model_with_both_costs_and_accuracies(written, experiment):
+def test_a_row_per_model_with_both_costs_and_accuracies(written):
     found = rows(written)
     assert list(found) == ["pretrained", "base", "gold", "gold_seed1", "gold_seed2", "npo", "grad_ascent"]
     npo = found["npo"]
-    assert (npo["Submitted By"], npo["Metrics"]) == ("me", "correct")
+    assert (npo["Submitted By"], npo["Metrics"]) == (SUBMITTER, "correct")
     assert [float(npo[f"Train {c}"]) for c in ("Wall Seconds", "Peak Memory MiB", "Forwards")] == [12.5, 3.0, 48.0]
     assert found["pretrained"]["Train Wall Seconds"] == ""
     assert [float(npo[f"Eval {c}"]) for c in ("Wall Seconds", "Peak Memory MiB", "Forwards")] == [4.0, 1.0, 7.0]
@@ -50,7 +35,8 @@ def test_a_row_per_model_with_both_costs_and_accuracies(written, experiment):
 
 def test_everything_is_written_and_named(written):
     files = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
-    figures = {"forget_retain", "scores_forget_captions", "scores_forget_names", "scores_forget_qa", "training", "cost"}
+    scores = {"scores_forget_captions", "scores_forget_names", "scores_forget_qa"}
+    figures = {"forget_retain", "distances", "training", "cost", *scores}
     assert files == {
         *("table.csv", "table.md", "table.tex", "summary.md", "report.html"),
         *(f"figures/{name}.png" for name in figures),
@@ -66,8 +52,8 @@ def test_the_summary_is_short_and_explains_itself(written):
     assert "ROUGE Real Faces" not in header
     assert "ROUGE Real Faces" in (written / "table.md").read_text()
     assert "Metrics: correct." in text
-    assert "Read each row against gold" in text
-    assert "not tuned rank nothing" in text
+    assert "D is the distance to gold" in text
+    assert "The settings are not tuned, so this table ranks nothing" in text
     assert "seven billion" in text
 
 
@@ -79,8 +65,8 @@ def test_every_table_names_its_metrics(written):
     assert [t for t in tables if t.startswith('class="numbers"') and "<caption>Metrics: correct." not in t] == []
 
 
-def test_the_same_logs_give_the_same_bytes(written, experiment, tmp_path):
-    main(config(experiment, tmp_path))
+def test_the_same_logs_give_the_same_bytes(written, experiment_config, tmp_path):
+    main(experiment_config(tmp_path, people=2, submitted_by=SUBMITTER))
     for path in written.rglob("*"):
         if path.is_file() and path.name != "summary.md":
             assert path.read_bytes() == (tmp_path / path.relative_to(written)).read_bytes().replace(
@@ -88,8 +74,8 @@ def test_the_same_logs_give_the_same_bytes(written, experiment, tmp_path):
             ), path.name
 
 
-def test_no_dataset_is_read_for_no_people(experiment, tmp_path):
-    cfg = replace(config(experiment, tmp_path), people=0)
+def test_no_dataset_is_read_for_no_people(experiment, experiment_config, tmp_path):
+    cfg = experiment_config(tmp_path, people=0)
     shutil.copytree(experiment / "base", tmp_path / "base")
     (tmp_path / "base" / "config.yaml").unlink()
     cfg.models["base"] = str(tmp_path / "base")
@@ -97,23 +83,23 @@ def test_no_dataset_is_read_for_no_people(experiment, tmp_path):
     assert "What the models say" not in (tmp_path / "report.html").read_text()
 
 
-def test_a_log_of_another_tool_is_refused(experiment, tmp_path):
+def test_a_log_of_another_tool_is_refused(experiment, experiment_config, tmp_path):
     shutil.copytree(experiment / "gold", tmp_path / "gold")
     (tmp_path / "gold" / "eval_results" / "manifest.json").unlink()
-    cfg = config(experiment, tmp_path)
+    cfg = experiment_config(tmp_path)
     cfg.models["gold"] = str(tmp_path / "gold")
     with pytest.raises(UserError, match=r"has no manifest\.json beside it"):
         main(cfg)
     assert not (tmp_path / "table.csv").exists()
 
 
-def test_an_evaluation_of_another_split_is_refused(experiment, tmp_path):
+def test_an_evaluation_of_another_split_is_refused(experiment, experiment_config, tmp_path):
     shutil.copytree(experiment / "npo", tmp_path / "npo")
     path = tmp_path / "npo" / "eval_results" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "forget_split": "forget05"}))
-    cfg = config(experiment, tmp_path)
+    cfg = experiment_config(tmp_path)
     cfg.models["npo"] = str(tmp_path / "npo")
-    with pytest.raises(UserError, match="forget_split is forget05 and forget10"):
+    with pytest.raises(UserError, match="forget_split is forget10 and forget05"):
         main(cfg)
 
 
@@ -125,6 +111,9 @@ def test_the_keys_are_checked_together():
         'Unknown golds "gold"',
         "people is -1",
     ]
+    twice = ReportConfig({"a": "x", "b": "y"}, base="a", golds=["a", "b"], save_dir="y").problems()
+    assert len(twice) == 1
+    assert twice[0].startswith("base=a, golds=['a', 'b'], pretrained=pretrained name a model twice")
     assert "golds is empty" in ReportConfig({"base": "x"}, golds=[], save_dir="y").problems()[0]
 
 

@@ -81,9 +81,9 @@ def test_authors_whom_no_question_names_stand_alone(nameless):
 def test_questions_about_somebody_forgotten_in_pictures_alone_stay_with_them(models, experiment):
     manifest = models[0].log.manifest
     tasks = {**manifest.tasks, "forget_qa": replace(manifest.tasks["forget_qa"], role=Role.retain)}
-    chosen = people(models, replace(manifest, tasks=tasks), dataset_of(experiment / "base"), 12)
+    chosen = people(models, replace(manifest, tasks=tasks), dataset_of(experiment / "base"), 24)
     forgotten = [person for person in chosen if person.role is Role.forget]
-    assert len(forgotten) == 12
+    assert len(forgotten) == 24
     roles = {q.label: q.role for person in forgotten for scene in person.scenes for q in scene.questions}
     assert roles == {"Forget Captions": Role.forget, "Forget Names": Role.forget, "Forget QA": Role.retain}
     kept = [person.name for person in chosen if person.role is Role.retain]

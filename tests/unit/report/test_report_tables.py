@@ -7,7 +7,7 @@ import pytest
 from unlearn.report.latex import escaped, to_latex
 from unlearn.report.rows import Entry
 from unlearn.report.runs import Kind
-from unlearn.report.tables import headline, shown, to_markdown
+from unlearn.report.tables import headline, shown, to_long_markdown, to_markdown, whole
 
 INTERVAL = {"D Forget Low": 0.1, "D Forget High": 0.3}
 ENTRIES = [
@@ -46,11 +46,30 @@ def test_intervals_stand_beside_their_value():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), ("< -300", "< -300"), (0.12345, "0.123"), (-0.5, "-0.500"), (1e-38, "1e-38"), (0.0, "0.000"), (7, "7"),
-     (12.34, "12.3"), (1234.5, "1,234"), (123456, "123,456")],
+    [(None, ""), ("< -300", "< -300"), (0.12345, "0.123"), (-0.5, "-0.500"), (-1e-17, "0.000"), (0.0, "0.000"),
+     (7, "7"), (12.34, "12.3"), (1234.5, "1,234"), (123456, "123,456")],
 )  # fmt: skip
 def test_numbers_are_printed_for_people(value, text):
     assert shown(value) == text
+
+
+def test_tiny_p_values_keep_their_size():
+    assert cells("a_b%")["Forget Quality"].text == "1e-38"
+    assert shown(0.25, p_value=True) == "0.250"
+
+
+def test_an_interval_that_cannot_be_had_is_said_to_be_absent():
+    row = {"D Forget": 0.2, "D Forget Low": None, "D Forget High": None}
+    assert headline([Entry("npo", Kind.unlearned, row)]).lines[0].cells[0].interval == "[n/a]"
+
+
+def test_all_columns_are_shown_but_the_ends_of_intervals():
+    table = whole(ENTRIES)
+    assert table.columns == ("D Forget", "Model Utility", "Train Wall Seconds", "Forget Quality")
+    header, _, *lines = to_long_markdown(table).splitlines()
+    assert header.split() == ["|", "Method", "|", "base", "|", "gold", "|", "a_b%", "|", "c\\|d", "|"]
+    assert [line.split("|")[1].strip() for line in lines] == list(table.columns)
+    assert "**0.200** [0.100, 0.300]" in lines[0]
 
 
 def test_markdown_is_aligned_and_marks_the_best():
@@ -80,6 +99,13 @@ def balanced(text):
         if depth < 0:
             return False
     return depth == 0
+
+
+def test_latex_prints_minus_signs():
+    entry = Entry(
+        "a-1", Kind.unlearned, {"D Forget": 0.1, "D Forget Low": -0.1, "D Forget High": 0.2, "Shift Forget": -0.3}
+    )
+    assert r"a-1 & \textbf{0.100} {\scriptsize [$-$0.100, 0.200]} & $-$0.300 \\" in to_latex(headline([entry]), "")
 
 
 def test_latex_escapes_every_special_character():

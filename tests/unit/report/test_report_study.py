@@ -1,0 +1,138 @@
+"""Numbers of the table are those of the comparison; with a sweep they are those of the other half of the people."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from unlearn.errors import UserError
+from unlearn.metrics.distance import compare
+from unlearn.metrics.logs import read_log
+from unlearn.metrics.people import Half, half
+from unlearn.report.__main__ import main
+from unlearn.report.runs import LOG
+from unlearn.report.study import read_study
+
+SETS = ("forget", "retain", "real", "max")
+
+
+def table(folder):
+    return {row["Method"]: row for row in csv.DictReader((folder / "table.csv").open())}
+
+
+def expected(cfg, change=lambda log: log):
+    logs = {name: change(read_log(f"{folder}/{LOG}")) for name, folder in cfg.models.items()}
+    golds = {name: logs.pop(name) for name in cfg.golds}
+    return compare(logs, golds, base="base")
+
+
+def check(rows, comparison):
+    for name, distances in {**comparison.models, **comparison.golds}.items():
+        for key in SETS:
+            found = [float(rows[name][f"D {key.capitalize()}{end}"]) for end in ("", " Low", " High")]
+            interval = distances.sets[key]
+            assert found == [interval.value, interval.low, interval.high], (name, key)
+
+
+def test_distances_are_those_of_the_comparison(written, experiment_config):
+    rows, comparison = table(written), expected(experiment_config(written))
+    check(rows, comparison)
+    npo = comparison.models["npo"]
+    assert float(rows["npo"]["Remaining"]) == npo.remaining.value
+    assert float(rows["npo"]["Remaining High"]) == npo.remaining.high
+    assert rows["gold"]["Remaining"] == rows["gold"]["Within Gold's Spread"] == ""
+    held = [key.capitalize() for key in SETS if comparison.models["base"].within[key]]
+    assert rows["base"]["Within Gold's Spread"] == (", ".join(held) or "none")
+    assert rows["grad_ascent"]["Within Gold's Spread"] == "none"
+    shifts = [v.value for (task, _), v in npo.shifts.items() if task.startswith("forget")]
+    assert float(rows["npo"]["Shift Forget"]) == pytest.approx(np.mean(shifts))
+    assert float(rows["grad_ascent"]["Shift Forget"]) < 0 < float(rows["base"]["Shift Forget"])
+
+
+def test_a_distance_of_one_score_is_that_of_its_definition(written, experiment_config):
+    cfg = experiment_config(written)
+    p = {name: np.exp(-read_log(f"{folder}/{LOG}").tasks["forget_qa"].loss) for name, folder in cfg.models.items()}
+    pool = np.concatenate([p[name] for name in cfg.golds])
+    row = table(written)["npo"]
+    assert float(row["d Prob. Forget QA"]) == pytest.approx(wasserstein_distance(p["npo"], pool))
+    assert float(row["Shift Prob. Forget QA"]) == pytest.approx(p["npo"].mean() - pool.mean())
+
+
+def test_one_gold_has_no_band_and_the_report_no_such_words(experiment_config, tmp_path):
+    cfg = experiment_config(tmp_path, golds=["gold"])
+    for name in ("gold_seed1", "gold_seed2"):
+        del cfg.models[name]
+    main(cfg)
+    assert "Within Gold's Spread" not in table(tmp_path)["npo"]
+    assert table(tmp_path)["gold"]["D Forget"] == ""
+    page = (tmp_path / "report.html").read_text()
+    assert "spread" not in page.lower()
+    assert "one gold seed is from the others" not in page
+
+
+def test_a_sweep_adds_its_models_and_reports_on_the_other_half(experiment_config, sweep, tmp_path):
+    cfg = experiment_config(tmp_path, sweep=str(sweep))
+    whole = dict(cfg.models)
+    for name in ("npo", "grad_ascent"):
+        del cfg.models[name]
+    main(cfg)
+    cfg.models = whole
+    rows = table(tmp_path)
+    assert list(rows) == list(whole)
+    check(rows, expected(cfg, lambda log: half(log, Half.report, 3)))
+    assert rows["npo"]["D Forget"] != str(expected(cfg).models["npo"].sets["forget"].value)
+    assert (tmp_path / "figures" / "trials.png").is_file()
+    page = (tmp_path / "report.html").read_text()
+    assert "Every method had the same number of trials" in page
+    assert "not tuned" not in page
+    assert "Distances: the people on whom no setting was chosen" in page
+    assert "npo: <code>lr=1e-5 num_epochs=5</code>" in page
+    for name in ("summary.md", "table.md", "table.tex"):
+        text = (tmp_path / name).read_text()
+        assert "Distances are those of the people on whom no setting was chosen" in text
+        assert "not tuned" not in text
+
+
+def test_a_method_is_either_given_or_chosen(experiment_config, sweep, tmp_path):
+    with pytest.raises(UserError, match="npo is in models and chosen by sweep"):
+        read_study(experiment_config(tmp_path, sweep=str(sweep)))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("trials.csv", "lr,num_epochs", "rate,num_epochs", "no table of trials with the columns"),
+        ("trials.csv", ",true,", ",yes,", "no table of trials with the columns"),
+        ("trials.csv", "0.15", "near", "no table of trials with the columns"),
+        ("selection.json", '"seed"', '"sead"', "no selection of a sweep"),
+        ("selection.json", '"folder"', '"place"', "no selection of a sweep"),
+        ("selection.json", '"npo"', '"kl"', "selection.json for others"),
+    ],
+)
+def test_a_broken_sweep_is_named(experiment_config, sweep, tmp_path, file, old, new, says):
+    path = sweep / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=says):
+        read_study(experiment_config(tmp_path, sweep=str(sweep)))
+
+
+def test_a_sweep_that_is_not_there_is_named(experiment_config, sweep, tmp_path):
+    (sweep / "trials.csv").unlink()
+    with pytest.raises(UserError, match="no table of trials"):
+        read_study(experiment_config(tmp_path, sweep=str(sweep)))
+    with pytest.raises(UserError, match=r"selection\.json is absent"):
+        read_study(experiment_config(tmp_path, sweep=str(tmp_path / "nowhere")))
+
+
+def test_the_chosen_models_come_from_the_folders_of_the_selection(experiment_config, sweep, tmp_path):
+    path = sweep / "selection.json"
+    content = json.loads(path.read_text())
+    content["methods"]["npo"]["folder"] = str(tmp_path / "gone")
+    path.write_text(json.dumps(content))
+    cfg = experiment_config(tmp_path, sweep=str(sweep))
+    for name in ("npo", "grad_ascent"):
+        del cfg.models[name]
+    with pytest.raises(UserError, match="gone"):
+        read_study(cfg)
