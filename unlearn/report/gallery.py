@@ -108,7 +108,7 @@ def _notes(found: Distances | None, task: str) -> dict[Score, str]:
     if found is None:
         return {}
     places = {score: (found.scores[task, score].value, found.shifts[task, score].value) for score in Score}
-    return {score: f"d {d:.2f}, shift {shift:+.2f}" for score, (d, shift) in places.items()}
+    return {score: f"d {d:.2f}, shift {shift:+z.2f}" for score, (d, shift) in places.items()}
 
 
 def _trials(sweep: Sweep) -> Picture:

@@ -36,9 +36,9 @@ class Match:
 
 
 MATCHES = (
-    Match(0.99, "✓", "true", "whole"),
-    Match(0.5, "◐", "in part", "part"),
-    Match(0.0, "✗", "other", "other"),
+    Match(0.99, "✓", "all", "whole"),
+    Match(0.5, "◐", "at least half", "part"),
+    Match(0.0, "✗", "less", "other"),
 )
 
 
