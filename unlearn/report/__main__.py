@@ -9,6 +9,7 @@ files in figures/, and report.html, one page with all of it and with people. Imp
 
 from pathlib import Path
 
+from unlearn.config.schema import Metrics
 from unlearn.entry import launch
 from unlearn.files import write_bytes, write_text
 from unlearn.metrics.table import save_rows
@@ -20,33 +21,45 @@ from unlearn.report.people import people
 from unlearn.report.rows import entries_of
 from unlearn.report.runs import Kind, dataset_of
 from unlearn.report.study import Study, read_study
-from unlearn.report.tables import Table, headline, to_long_markdown, to_markdown, whole
+from unlearn.report.tables import headline, to_long_markdown, to_markdown, whole
 
-READING = """\
+READING = {
+    Metrics.correct: """\
 D is the distance to gold, which never saw the people to be forgotten: 0 is gold, D Max is the figure to go by. A
 negative Shift Forget means that a model knows less than gold: it is damaged, not more forgetful. In brackets: 95%
 intervals over people. In bold: the best method of a column. (On a CPU the peak memory is that of the process, which
 several runs may share.)
-"""
+""",
+    Metrics.released: """\
+The numbers follow CLEAR's published code and serve to compare with its tables alone. In bold: the best method of a
+column. (On a CPU the peak memory is that of the process, which several runs may share.)
+""",
+}
 UNTUNED = "The settings are not tuned, so this table ranks nothing. "
-TUNED = "Distances are those of the people on whom no setting was chosen; other columns are those of all people. "
+NOTES = {
+    (Metrics.correct, False): UNTUNED,
+    (Metrics.released, False): UNTUNED,
+    (Metrics.correct, True): "Distances are those of the people on whom no setting was chosen, others of all people. ",
+    (Metrics.released, True): "Settings were chosen on one half of the people, numbers are those of all. ",
+}
+"""By definitions, and whether a sweep chose the settings."""
 TINY = "Tiny models do not predict those of seven billion parameters.\n"
 
 
 def main(cfg: ReportConfig) -> None:
     """Compare the evaluations of several models with gold's; write tables, figures and one page."""
     study = read_study(cfg)
-    entries = entries_of(study.models, study.comparison, study.infos, cfg.submitted_by)
+    entries = entries_of(study, cfg.submitted_by)
     gold = study.golds[0]
     speakers = [model for model in study.models if model.kind is not Kind.gold or model is gold]
     data = dataset_of(Path(cfg.models[cfg.base])) if cfg.people else None
     page = Page(
         title=f"Unlearning report: {Path(cfg.save_dir).resolve().name}",
-        mode=str(entries[0].row["Metrics"]),
+        metrics=study.metrics,
         manifest=study.manifest,
         band=study.comparison.band is not None,
         sweep=study.sweep,
-        table=headline(entries),
+        table=headline(entries, study.metrics),
         columns=whole(entries),
         figures=list(gallery(study, entries)),
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
@@ -58,24 +71,24 @@ def main(cfg: ReportConfig) -> None:
 
 def write_report(folder: Path, page: Page, study: Study) -> None:
     """Write all files but table.csv; the page last, so that it never stands beside older tables and figures."""
-    note = f"Metrics: {page.mode}. {TUNED if study.sweep else UNTUNED}{TINY}"
+    note = f"Metrics: {page.metrics.value}. {NOTES[study.metrics, study.sweep is not None]}{TINY}"
     write_text(folder / "table.md", f"{to_long_markdown(page.columns)}\n{note}")
-    write_text(folder / "table.tex", to_latex(page.table, f"Distance to gold. {note.strip()}"))
+    write_text(folder / "table.tex", to_latex(page.table, f"Unlearned models beside gold. {note.strip()}"))
     (folder / "figures").mkdir(exist_ok=True)
     for figure in page.figures:
         write_bytes(folder / "figures" / f"{figure.name}.png", figure.light)
-    write_text(folder / "summary.md", summary(page.table, note, folder))
+    write_text(folder / "summary.md", summary(page, note, folder))
     write_text(folder / "report.html", to_html(page))
 
 
-def summary(table: Table, note: str, folder: Path) -> str:
+def summary(page: Page, note: str, folder: Path) -> str:
     """Return the text for a first look: the headline table and how to read it."""
     files = (
         f"The page with figures and people: {folder / 'report.html'}; all columns: {folder / 'table.md'} and "
         f"{folder / 'table.csv'}; for a paper: {folder / 'table.tex'}; every item: eval_results/*.jsonl in each "
         f"model's folder.\n"
     )
-    return f"{to_markdown(table)}\n{note}\n{READING}\n{files}"
+    return f"{to_markdown(page.table)}\n{note}\n{READING[page.metrics]}\n{files}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unlearn.config.schema import MISSING, option, out_of_range
+from unlearn.config.schema import MISSING, Metrics, option, out_of_range
 from unlearn.errors import unknown
 
 
@@ -14,6 +14,7 @@ class ReportConfig:
     pretrained: str = option("pretrained", "the one of `models` that was never finetuned, where it is among them")
     base: str = option("base", "the one of `models` that was to forget")
     golds: list[str] = option(lambda: ["gold"], "those of `models` that never saw what is forgotten, one per seed")
+    metrics: Metrics = option(Metrics.correct, "correct | released: what CLEAR's published code computes instead")
     sweep: str | None = option(None, "folder of a sweep, whose chosen models are added; null: settings are not tuned")
     people: int = option(3, "people of each role whose answers the page shows; 0: none, and no dataset is read")
     save_dir: str = option(MISSING, "folder of the tables, the figures and report.html")

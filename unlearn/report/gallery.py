@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unlearn.config.schema import Metrics
+from unlearn.metrics.columns import DISTANCE_COLUMNS
 from unlearn.metrics.distance import Distances
 from unlearn.metrics.manifest import Role
 from unlearn.metrics.samples import Score
@@ -12,10 +14,11 @@ from unlearn.metrics.scores import Floats
 from unlearn.report.figures import costs, curves, distances, distributions, plane, trials
 from unlearn.report.figures.style import DARK, LIGHT, Theme, render
 from unlearn.report.page import Picture
-from unlearn.report.rows import DISTANCES, Entry
+from unlearn.report.rows import Entry
 from unlearn.report.runs import Curve, loss_curves
 from unlearn.report.study import Study
 from unlearn.report.sweep import Sweep
+from unlearn.report.tables import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,19 +28,24 @@ Samples = Mapping[str, Mapping[str, Mapping[Score, Floats]]]
 
 
 def gallery(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
-    """Yield the figures of a study in the order of the page."""
-    samples = {model.name: study.samples(model) for model in study.compared}
-    yield _plane(study, samples)
-    yield _distances(study, entries)
-    forgotten = [task for task, info in study.infos.items() if info.role is Role.forget]
-    for number, task in enumerate(forgotten):
-        yield _distributions(study, samples, task, folded=number > 0)
+    """Yield the figures of a study in the order of the page. Published metrics know no distances."""
+    if study.metrics is Metrics.correct:
+        yield from _knowledge(study, entries)
     if study.sweep is not None:
         yield _trials(study.sweep)
     runs = {model.name: terms for model in study.models if (terms := loss_curves(model.folder))}
     if runs:
         yield _curves(runs)
     yield _costs(entries)
+
+
+def _knowledge(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
+    samples = {model.name: study.samples(model) for model in study.compared}
+    yield _plane(study, samples)
+    yield _distances(study, entries)
+    forgotten = [task for task, info in study.infos.items() if info.role is Role.forget]
+    for number, task in enumerate(forgotten):
+        yield _distributions(study, samples, task, folded=number > 0)
 
 
 def _picture(
@@ -71,7 +79,7 @@ def _mean(study: Study, scores: Mapping[str, Mapping[Score, Floats]], role: Role
 def _distances(study: Study, entries: Sequence[Entry]) -> Picture:
     band = study.comparison.band or {}
     places = "; ".join(
-        f"{entry.name} {', '.join(f'{c} {entry.row[c]:.3f}' for c in DISTANCES.values() if c in entry.row)}"
+        f"{entry.name} {', '.join(f'{column} {shown(entry.row.get(column))}' for column in DISTANCE_COLUMNS)}"
         for entry in entries
     )
     return _picture(

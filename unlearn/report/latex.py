@@ -63,9 +63,9 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text, interval = (_signed(escaped(given)) for given in (cell.text, cell.interval))
+    text, beside = (_signed(escaped(given)) for given in (cell.text, cell.beside))
     text = rf"\textbf{{{text}}}" if cell.best else text
-    return rf"{text} {{\scriptsize {interval}}}" if interval else text
+    return rf"{text} {{\scriptsize {beside}}}" if beside else text
 
 
 def _signed(text: str) -> str:

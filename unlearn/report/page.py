@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unlearn.config.schema import Metrics
 from unlearn.metrics.manifest import Manifest, Role
 from unlearn.report.people import Person, Said
 from unlearn.report.pictures import png_uri, thumbnail_uri
@@ -59,14 +60,14 @@ class Picture:
 class Page:
     """Everything that the page shows.
 
-    mode     the definitions of the metrics
+    metrics  whose definitions the numbers have
     band     whether it is known how far golds are from each other
     sweep    what chose the settings; None where they are not tuned
     columns  all columns of every model
     """
 
     title: str
-    mode: str
+    metrics: Metrics
     manifest: Manifest
     band: bool
     sweep: Sweep | None

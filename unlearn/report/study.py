@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
-from unlearn.metrics.distance import Comparison, compare
+from unlearn.metrics.distance import Comparison, Distances, compare
 from unlearn.metrics.manifest import Manifest, TaskInfo
 from unlearn.metrics.people import Half, half
 from unlearn.metrics.samples import Score, sample_scores
@@ -21,6 +22,7 @@ class Study:
 
     models      with their whole evaluations, in the order of the tables
     compared    the same with the items that they are compared on: all, or the half that no setting was chosen on
+    comparison  of `compared` with the golds
     manifest    of the first gold's evaluation, hence of all that compare with it
     """
 
@@ -28,6 +30,7 @@ class Study:
     compared: tuple[Model, ...]
     comparison: Comparison
     manifest: Manifest
+    metrics: Metrics
     sweep: Sweep | None
 
     @property
@@ -39,6 +42,10 @@ class Study:
     def golds(self) -> list[Model]:
         """The models that never saw what is forgotten."""
         return [model for model in self.models if model.kind is Kind.gold]
+
+    def distances(self, model: Model) -> Distances | None:
+        """Return how far a model is from gold, a gold from the others; None for a gold that is alone."""
+        return {**self.comparison.golds, **self.comparison.models}.get(model.name)
 
     def samples(self, model: Model) -> dict[str, Mapping[Score, Floats]]:
         """Return the per-sample scores in [0, 1] of one of `compared`, by task."""
@@ -57,7 +64,7 @@ def read_study(cfg: ReportConfig) -> Study:
     golds = {model.name: model.log for model in compared if model.kind is Kind.gold}
     others = {model.name: model.log for model in compared if model.kind is not Kind.gold}
     comparison = compare(others, golds, base=cfg.base)
-    return Study(tuple(models), tuple(compared), comparison, manifest, sweep)
+    return Study(tuple(models), tuple(compared), comparison, manifest, cfg.metrics, sweep)
 
 
 def _models(cfg: ReportConfig, sweep: Sweep | None) -> list[Model]:

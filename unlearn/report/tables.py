@@ -1,11 +1,13 @@
 """The tables of a report: few columns or all, intervals in brackets, the best method of a column marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from unlearn.config.schema import Metrics
+from unlearn.metrics.columns import DISTANCE_COLUMNS
 from unlearn.metrics.table import Row, Value, columns_of
-from unlearn.report.rows import DISTANCES, HIGH, LOW, REMAINING, SHIFT, WITHIN, Entry
+from unlearn.report.rows import Entry
 from unlearn.report.runs import Kind
 
 
@@ -17,31 +19,50 @@ class Better(Enum):
     none = "none"
 
 
-FORGET, *OTHERS = DISTANCES.values()
-HEADLINE = {
-    FORGET: Better.low,
-    SHIFT: Better.none,
-    **dict.fromkeys(OTHERS, Better.low),
-    REMAINING: Better.low,
-    WITHIN: Better.none,
-    "Model Utility": Better.high,
-    "Forget Quality": Better.none,
+FORGET, *OTHERS = DISTANCE_COLUMNS
+TRAINING = {
     "Train Wall Seconds": Better.low,
     "Train Peak Memory MiB": Better.low,
     "Train Forwards": Better.low,
 }
-"""Columns of the headline table. Forget quality has no best: the p-value of samples that are not drawn independently
-ranks nothing."""
+HEADLINES = {
+    Metrics.correct: {
+        FORGET: Better.low,
+        "Shift Forget": Better.none,
+        **dict.fromkeys(OTHERS, Better.low),
+        "Remaining": Better.low,
+        "Within Gold's Spread": Better.none,
+        "Model Utility": Better.high,
+        "Forget Quality": Better.none,
+        **TRAINING,
+    },
+    Metrics.released: {
+        "Real": Better.high,
+        "Retain": Better.high,
+        "Forget": Better.low,
+        "Model Utility": Better.high,
+        "Forget Quality": Better.high,
+        **TRAINING,
+    },
+}
+"""Columns of the headline table, by whose definitions they are. The test behind forget quality takes items as drawn
+independently, which those of one person are not: such p-values rank nothing."""
 
+LOW, HIGH, GOLD = " Low", " High", " Gold"
+"""Endings of columns that belong to another: the ends of its interval, and its value between golds."""
 P_VALUES = ("Forget Quality", "KS Test PVal")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as it is printed: its number, its interval ("" where it has none), whether it is the column's best."""
+    """A value as it is printed.
+
+    beside  its interval, or else its value between golds; "" where it has neither
+    best    whether it is the best of a method in its column
+    """
 
     text: str
-    interval: str = ""
+    beside: str = ""
     best: bool = False
 
 
@@ -62,30 +83,30 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def headline(entries: Sequence[Entry]) -> Table:
+def headline(entries: Sequence[Entry], metrics: Metrics) -> Table:
     """Return what one looks at first, the best method of each column marked."""
-    return _table(entries, list(HEADLINE))
+    columns = HEADLINES[metrics]
+    return _table(entries, list(columns), {column: _best(entries, column, columns[column]) for column in columns})
 
 
 def whole(entries: Sequence[Entry]) -> Table:
-    """Return all columns, the ends of intervals in the cells of their values."""
+    """Return all columns; ends of intervals, and values between golds of what has no interval, are in the cells."""
     columns = columns_of([entry.row for entry in entries])
-    ends = {f"{column}{end}" for column in columns for end in (LOW, HIGH)}
-    return _table(entries, [column for column in columns if column != "Method" and column not in ends])
+    beside = {f"{column}{end}" for column in columns for end in (LOW, HIGH)}
+    beside |= {f"{column}{GOLD}" for column in columns if f"{column}{LOW}" not in columns}
+    return _table(entries, [column for column in columns if column != "Method" and column not in beside], {})
 
 
-def _table(entries: Sequence[Entry], columns: Sequence[str]) -> Table:
+def _table(entries: Sequence[Entry], columns: Sequence[str], best: Mapping[str, float | None]) -> Table:
     present = [column for column in columns if any(entry.row.get(column) is not None for entry in entries)]
-    best = {column: _best(entries, column) for column in present}
-    lines = [Line(e.name, e.kind, tuple(_cell(e, column, best[column]) for column in present)) for e in entries]
+    lines = [Line(e.name, e.kind, tuple(_cell(e, column, best.get(column)) for column in present)) for e in entries]
     return Table(tuple(present), tuple(lines))
 
 
-def _best(entries: Sequence[Entry], column: str) -> float | None:
+def _best(entries: Sequence[Entry], column: str, better: Better) -> float | None:
     """Return the best value among the methods: pretrained, base and golds are what they are measured by."""
     values = [entry.row.get(column) for entry in entries if entry.kind is Kind.unlearned]
     known = [value for value in values if isinstance(value, int | float)]
-    better = HEADLINE.get(column, Better.none)
     if not known or better is Better.none:
         return None
     return min(known) if better is Better.low else max(known)
@@ -94,14 +115,17 @@ def _best(entries: Sequence[Entry], column: str) -> float | None:
 def _cell(entry: Entry, column: str, best: float | None) -> Cell:
     value = entry.row.get(column)
     marked = best is not None and entry.kind is Kind.unlearned and value == best
-    return Cell(shown(value, column.startswith(P_VALUES)), _interval(entry.row, column), marked)
+    return Cell(shown(value, column.startswith(P_VALUES)), _beside(entry.row, column), marked)
 
 
-def _interval(row: Row, column: str) -> str:
-    if f"{column}{LOW}" not in row:
+def _beside(row: Row, column: str) -> str:
+    """Return the interval of a column's value, or else what it is between golds."""
+    if row.get(column) is None:
         return ""
-    low, high = row[f"{column}{LOW}"], row[f"{column}{HIGH}"]
-    return "[n/a]" if low is None else f"[{shown(low)}, {shown(high)}]"
+    low, high, gold = (row.get(f"{column}{end}") for end in (LOW, HIGH, GOLD))
+    if low is not None:
+        return f"[{low}]" if isinstance(low, str) else f"[{shown(low)}, {shown(high)}]"
+    return "" if gold is None else f"(gold {shown(gold)})"
 
 
 def shown(value: Value, p_value: bool = False) -> str:
@@ -129,7 +153,7 @@ def to_long_markdown(table: Table) -> str:
 
 def _marked(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.best else cell.text
-    return f"{text} {cell.interval}".rstrip()
+    return f"{text} {cell.beside}".rstrip()
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

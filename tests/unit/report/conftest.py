@@ -63,7 +63,7 @@ def _rows(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_run(folder, name, items, data):
+def write_run(folder, name, items, data, metrics):
     """Write a model's run: evaluation, cost, training log and config."""
     rng = random.Random(name)
     results = folder / "eval_results"
@@ -71,7 +71,7 @@ def write_run(folder, name, items, data):
     tasks = {task.name: task for task in load_tasks(list(TASKS))}
     log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in TASKS}
     (results / "eval_log_aggregated.json").write_text(json.dumps(log))
-    (results / "manifest.json").write_text(json.dumps(_manifest(tasks, items)))
+    (results / "manifest.json").write_text(json.dumps(_manifest(tasks, items, metrics)))
     if name == "pretrained":
         return
     cost = {"wall_seconds": 12.5, "peak_memory_bytes": 3 * 2**20, "forwards": 48}
@@ -93,13 +93,14 @@ def _entry(items, level, rng):
         "avg_paraphrased_loss": {i: loss() for i in ids},
         "average_perturb_loss": {i: [rng.uniform(1, 2) for _ in item.wrong] for i, item in ids.items()},
         "rougeL_recall": {i: rng.choice([0.0, 0.25, 0.5, 1.0]) for i in ids},
+        "rougeL_recall_blind": dict.fromkeys(ids, 0.25),
         "generated_text": {i: [item.question, f"so {EVIL} says", item.answer] for i, item in ids.items()},
         "uid": {i: item.uid for i, item in ids.items()},
         "group": {i: item.group for i, item in ids.items()},
     }
 
 
-def _manifest(tasks, items):
+def _manifest(tasks, items, metrics):
     infos = {
         name: {
             "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
@@ -110,15 +111,15 @@ def _manifest(tasks, items):
     }  # fmt: skip
     splits = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both"}
     cost = {"wall_seconds": 4.0, "peak_memory_bytes": 2**20, "forwards": 7}
-    mode = {"format": 2, "metrics_version": 1, "metrics": "correct", "seed": 0}
+    mode = {"format": 2, "metrics_version": 1, "metrics": metrics, "seed": 0}
     return {**mode, **splits, "tasks": infos, "cost": cost}
 
 
-def write_experiment(root, called="{}", models=tuple(LEVELS)):
+def write_experiment(root, called="{}", models=tuple(LEVELS), metrics="correct"):
     data = write_dataset(root / "data", called)
     items = {task.name: build_items(task, data, "forget10", 0) for task in load_tasks(list(TASKS))}
     for name in models:
-        write_run(root / name, name, items, data)
+        write_run(root / name, name, items, data, metrics)
     return root
 
 
@@ -126,6 +127,12 @@ def write_experiment(root, called="{}", models=tuple(LEVELS)):
 def experiment(tmp_path_factory):
     """Folder of the experiment with one run per model (read only)."""
     return write_experiment(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def blind(tmp_path_factory):
+    """Folder of a smaller experiment that was evaluated for the published metrics too (read only)."""
+    return write_experiment(tmp_path_factory.mktemp("blind"), models=["base", "gold", "npo"], metrics="released")
 
 
 @pytest.fixture(scope="session")

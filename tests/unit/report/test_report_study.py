@@ -2,16 +2,20 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
 from unlearn.metrics.distance import compare
 from unlearn.metrics.logs import read_log
 from unlearn.metrics.people import Half, half
 from unlearn.report.__main__ import main
+from unlearn.report.config import ReportConfig
 from unlearn.report.runs import LOG
 from unlearn.report.study import read_study
 
@@ -72,6 +76,37 @@ def test_one_gold_has_no_band_and_the_report_no_such_words(experiment_config, tm
     assert "one gold seed is from the others" not in page
 
 
+def test_published_metrics_have_neither_distances_nor_their_figures(blind, tmp_path):
+    models = {name: str(blind / name) for name in ("base", "gold", "npo")}
+    main(ReportConfig(models, metrics=Metrics.released, people=1, save_dir=str(tmp_path)))
+    rows = table(tmp_path)
+    assert {row["Metrics"] for row in rows.values()} == {"released"}
+    assert float(rows["npo"]["ROUGE Forget QA"]) == 0.25
+    assert not any(column.startswith(("D ", "d ", "JS", "Shift")) for column in rows["npo"])
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"training", "cost"}
+    page = (tmp_path / "report.html").read_text()
+    assert "These numbers follow CLEAR's published code" in page
+    assert "<caption>Metrics: released." in page
+    assert "Wasserstein" not in page
+    for name in ("summary.md", "table.md", "table.tex"):
+        assert "Metrics: released." in (tmp_path / name).read_text()
+
+
+def test_published_metrics_need_answers_without_the_picture(experiment_config, tmp_path):
+    cfg = experiment_config(tmp_path, metrics=Metrics.released)
+    for name in cfg.models:
+        log = tmp_path / name / LOG
+        log.parent.mkdir(parents=True)
+        entry = json.loads((Path(cfg.models[name]) / LOG).read_text())
+        for of_task in entry.values():
+            del of_task["rougeL_recall_blind"]
+        log.write_text(json.dumps(entry))
+        shutil.copy(Path(cfg.models[name]) / LOG.parent / "manifest.json", log.parent)
+        cfg.models[name] = str(tmp_path / name)
+    with pytest.raises(UserError, match="evaluate again with metrics=released"):
+        main(cfg)
+
+
 def test_a_sweep_adds_its_models_and_reports_on_the_other_half(experiment_config, sweep, tmp_path):
     cfg = experiment_config(tmp_path, sweep=str(sweep))
     whole = dict(cfg.models)
@@ -88,6 +123,7 @@ def test_a_sweep_adds_its_models_and_reports_on_the_other_half(experiment_config
     assert "Every method had the same number of trials" in page
     assert "not tuned" not in page
     assert "Distances: the people on whom no setting was chosen" in page
+    assert "distances below are those of the other half" in page
     assert "npo: <code>lr=1e-5 num_epochs=5</code>" in page
     for name in ("summary.md", "table.md", "table.tex"):
         text = (tmp_path / name).read_text()
