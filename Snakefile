@@ -27,8 +27,11 @@ def command_line(stage):
     return shlex.join(map(str, (*LAUNCH, *about, *numbers, "--", *stage.command)))
 
 
+needed = {marker for stage in stages for marker in stage.inputs}
+
+
 rule all:
-    input: str(stages[-1].marker)
+    input: [str(stage.marker) for stage in stages if stage.marker not in needed]
     message: f"done: the table is {experiment.root}/summary.md, and {experiment.root}/table.csv with all columns"
 
 
@@ -38,6 +41,12 @@ for stage in stages:
         input: [str(marker) for marker in stage.inputs]
         output: str(stage.marker)
         threads: stage.threads
+        resources:
+            runtime=stage.minutes,
+            mem_mb=stage.mem_mb,
+            gpu=stage.gpus,
+            cpus_per_task=stage.threads * max(1, stage.processes),
+            nodes=1,
         message: f"{stage.name}: log in {stage.root}/logs/{stage.name}.log"
         # `shell` itself would be read after the loop, when `stage` is the last one; and of a function's result
         # (unlike a text's) Snakemake does not take the braces for wildcards.

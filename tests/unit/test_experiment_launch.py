@@ -20,6 +20,7 @@ PYTHON = [sys.executable, "-c"]
 @pytest.fixture(autouse=True)
 def no_gpus(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
@@ -123,6 +124,22 @@ def test_who_needs_two_gpus_keeps_none_while_waiting(monkeypatch):
     with taken_gpus(2, ["a", "b"]) as both:
         assert list(both) == ["a", "b"]
     assert waits == [["b"]]
+
+
+def test_jobs_of_slurm_do_not_wait_for_each_other(monkeypatch):
+    """SLURM gives every job a GPU 0 of its own; only within a job are they the same."""
+
+    def wait(_seconds):
+        raise TimeoutError
+
+    monkeypatch.setattr("unlearn.experiment.locks.time.sleep", wait)
+    monkeypatch.setenv("SLURM_JOB_ID", "101")
+    with taken_gpus(1, ["0"]):
+        with pytest.raises(TimeoutError), taken_gpus(1, ["0"]):
+            pass
+        monkeypatch.setenv("SLURM_JOB_ID", "102")
+        with taken_gpus(1, ["0"]) as other:
+            assert list(other) == ["0"]
 
 
 def test_too_few_gpus_are_an_error():

@@ -15,7 +15,9 @@ from unlearn.errors import UserError, unknown
 from unlearn.experiment.trials import trials
 
 ACCELERATE = PROJECT / "config" / "accelerate"
-OWN_KEYS = ("save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality")
+OWN_KEYS = (
+    "save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality", "metrics",
+)  # fmt: skip
 """Keys of the scripts that the plan itself sets, since the stages must fit each other."""
 SWEPT_KEYS = ("lr", "num_epochs")
 """Keys that a sweep sets."""

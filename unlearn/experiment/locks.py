@@ -68,8 +68,7 @@ def _take(count: int, gpus: Sequence[str]) -> dict[str, int]:
     for gpu in gpus:
         if len(held) == count:
             break
-        # The user's number is in the name: another user's file could not be opened.
-        path = Path(tempfile.gettempdir()) / f"unlearn-{os.getuid()}-gpu-{gpu.replace('/', '_')}.lock"
+        path = Path(tempfile.gettempdir()) / f"unlearn-{_namespace()}-gpu-{gpu.replace('/', '_')}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +76,15 @@ def _take(count: int, gpus: Sequence[str]) -> dict[str, int]:
         except BlockingIOError:
             os.close(descriptor)
     return held
+
+
+def _namespace() -> str:
+    """Return within what a GPU's number means one GPU: a SLURM job, or else a machine's user.
+
+    SLURM counts the GPUs of every job from 0 and gives none to two jobs: they must not wait for each other, whether they
+    are on one node or on two that share a temporary folder. Another user's file could not be opened.
+    """
+    return "-".join(filter(None, (str(os.getuid()), os.environ.get("SLURM_JOB_ID"))))
 
 
 def _release(held: dict[str, int]) -> None:

@@ -138,7 +138,8 @@ def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]
 
 def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
     path = f"model_path={model.folder if model.trained else 'null'}"
-    return _job("mm/eval", (*cfg.overrides, *cfg.eval, *shared, path, *_output(model.results)))
+    metrics = ("metrics=released",) if cfg.released else ()
+    return _job("mm/eval", (*cfg.overrides, *cfg.eval, *metrics, *shared, path, *_output(model.results)))
 
 
 def _splits(cfg: ExperimentConfig) -> list[str]:
@@ -191,14 +192,18 @@ def _select(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
 
 def _reports(cfg: ExperimentConfig, needs: Sequence[Stage]) -> list[Stage]:
     """Return the report, and where it is asked for the one in the published metrics."""
+    root = Path(cfg.root)
     models = [*references(cfg), *([] if cfg.sweep.asked else unlearned(cfg))]
     overrides = (
         *(f"+models.{model.name}={model.folder}" for model in models),
-        f"golds=[{','.join(gold.name for gold in golds(cfg))}]",
+        f"golds={_list(gold.name for gold in golds(cfg))}",
         f"submitted_by={cfg.submitted_by}",
+        *([f"sweep={swept(cfg)}"] if cfg.sweep.asked else []),
     )
-    report = _light(cfg, "report", ("unlearn.report", *overrides, f"save_dir={cfg.root}"), needs)
-    return [report]
+    own = {"report": (f"save_dir={root}",)}
+    if cfg.released:
+        own["report_released"] = ("metrics=released", f"save_dir={root / 'released'}")
+    return [_light(cfg, name, ("unlearn.report", *overrides, *more), needs) for name, more in own.items()]
 
 
 def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequence[Stage]) -> Stage:
