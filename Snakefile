@@ -32,7 +32,7 @@ needed = {marker for stage in stages for marker in stage.inputs}
 
 rule all:
     input: [str(stage.marker) for stage in stages if stage.marker not in needed]
-    message: f"done: the table is {experiment.root}/summary.md, and {experiment.root}/table.csv with all columns"
+    message: f"done: the table is {experiment.root}/summary.md, the page {experiment.root}/report.html"
 
 
 for stage in stages:

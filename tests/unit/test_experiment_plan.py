@@ -57,9 +57,27 @@ def test_report_names_every_model_once(name):
     cfg = load_experiment(name, [])
     command = stages(name)["report"].command
     config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
-    assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *unlearned(cfg))}
+    tuned = cfg.sweep.asked
+    assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *([] if tuned else unlearned(cfg)))}
+    assert config.sweep == (f"{cfg.root}/sweep" if tuned else None)
+    assert (config.save_dir, config.metrics.value) == (cfg.root, "correct")
     assert config.golds == [gold.name for gold in golds(cfg)]
     assert list(config.models)[:3] == ["pretrained", "base", "gold"]
+
+
+def test_the_published_metrics_have_a_report_of_their_own_on_the_same_evaluations():
+    from unlearn.entry import load
+    from unlearn.report.config import ReportConfig
+
+    found = stages("demo", "released=true")
+    assert set(found) == {*stages("demo"), "report_released"}
+    command = found["report_released"].command
+    config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
+    assert (config.save_dir, config.metrics.value) == ("runs/demo/released", "released")
+    assert found["report_released"].inputs == found["report"].inputs
+    evaluations = [c for s in found.values() for c in _configs(s) if hasattr(c, "tasks")]
+    assert {c.metrics.value for c in evaluations} == {"released"}
+    assert {c.metrics.value for s in stages("demo").values() for c in _configs(s) if hasattr(c, "tasks")} == {"correct"}
 
 
 def test_gold_seeds_are_runs_of_their_own():
@@ -209,6 +227,7 @@ def test_another_version_changes_every_stage(monkeypatch):
         ("demo", "+methods.full=['forget_loss=npo']", 'methods has "full", which cannot name a folder'),
         ("demo", "forget=['save_dir=x']", 'forget sets "save_dir=x", but the experiment decides save_dir'),
         ("demo", "methods.npo=['model_path=x']", 'methods.npo sets "model_path=x"'),
+        ("demo", "eval=['metrics=released']", 'eval sets "metrics=released", but the experiment decides metrics'),
         ("demo", "+methods.npoo=[]", 'Unknown forget_loss "npoo"'),
         ("demo", "methods.npo=['lr=-1']", "lr is -1"),
         ("demo", "finetune=['lrr=1']", 'Did you mean "lr"?'),

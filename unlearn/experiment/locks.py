@@ -81,8 +81,8 @@ def _take(count: int, gpus: Sequence[str]) -> dict[str, int]:
 def _namespace() -> str:
     """Return within what a GPU's number means one GPU: a SLURM job, or else a machine's user.
 
-    SLURM counts the GPUs of every job from 0 and gives none to two jobs: they must not wait for each other, whether they
-    are on one node or on two that share a temporary folder. Another user's file could not be opened.
+    SLURM counts the GPUs of every job from 0 and gives none to two jobs: they must not wait for each other, be they on
+    one node or on two that share a temporary folder. Another user's file could not be opened.
     """
     return "-".join(filter(None, (str(os.getuid()), os.environ.get("SLURM_JOB_ID"))))
 

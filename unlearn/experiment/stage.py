@@ -21,6 +21,7 @@ from typing import Any
 from unlearn.errors import NonFiniteLossError, UserError
 from unlearn.experiment.plan import NEXT
 from unlearn.experiment.scripts import script_config, script_main
+from unlearn.models.folders import resolve_chain
 from unlearn.run import Run, lying_in, open_run
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,11 @@ def _try(main: Any, config: Any) -> None:
     try:
         main(config)
     except NonFiniteLossError as error:
-        from unlearn.evaluation.runner import process_state
+        from accelerate import PartialState
 
         log.warning("%s has no model: %s", run.folder, error)
-        if process_state().is_main_process:
+        # The state of the training that stopped, which every process has.
+        if PartialState().is_main_process:
             run.stop(str(error))
 
 
@@ -78,10 +80,7 @@ def _run_of(config: Any) -> Run:
     """Return the run that a trial is: of its own config, or the one whose model is to be evaluated."""
     if not hasattr(config, "forget_loss"):
         return lying_in(Path(config.model_path))
-    from unlearn.models.loading import resolve
-
-    start = resolve(config.model_family, config.model_path)
-    return open_run(config, start.newest_first(), config.overwrite_dir)
+    return open_run(config, resolve_chain(config.model_path).newest_first(), config.overwrite_dir)
 
 
 def launch(arguments: Sequence[str]) -> int:
