@@ -21,9 +21,10 @@ def main(cfg: EvalConfig) -> Path:
     from unlearn.data.rows import prepare
     from unlearn.data.views import check_splits
     from unlearn.evaluation.plan import Settings, plan_evaluation
-    from unlearn.evaluation.runner import evaluate, process_state
+    from unlearn.evaluation.runner import evaluate
     from unlearn.evaluation.tasks import load_tasks
     from unlearn.models.loading import load_encoder, load_model
+    from unlearn.processes import process_state
 
     # What can be wrong is found out before any weight is read.
     check_splits(cfg.forget_split, cfg.retain_split)
@@ -47,8 +48,9 @@ def main(cfg: EvalConfig) -> Path:
         log.info("%s already holds these results: nothing to do.", plan.out)
         return plan.out
 
+    device = process_state().device
     encoder = load_encoder(cfg.model_family, cfg.model_path)
-    model = load_model(cfg.model_family, cfg.model_path).to(process_state().device)
+    model = load_model(cfg.model_family, cfg.model_path).to(device)
     evaluate(model, encoder, plan)
     log.info("results in %s", plan.out)
     return plan.out

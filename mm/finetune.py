@@ -40,11 +40,12 @@ def main(cfg: FinetuneConfig) -> Path:
     check_pictures((sample.uid, sample.image) for sample in sets["train"])
     encoder = load_encoder(cfg.model_family, cfg.model_path)
 
-    accelerator = start_accelerator(cfg)
+    method = Finetune()
+    accelerator = start_accelerator(run, cfg, method)
     model = make_trainable(load_model(cfg.model_family, cfg.model_path), cfg)
     start_run(run, cfg, accelerator, model, sets)
 
-    cost = Trainer(cfg, Finetune(), sets, model, encoder, None, accelerator, run).train()
+    cost = Trainer(cfg, method, sets, model, encoder, None, accelerator, run).train()
 
     if accelerator.is_main_process:
         save_checkpoint(model, encoder, run.folder, chain.newest_first()[0], cfg.merge_adapter)

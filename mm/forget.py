@@ -26,6 +26,7 @@ def main(cfg: ForgetConfig) -> Path:
     from unlearn.models.trainable import make_trainable
     from unlearn.reference import build
     from unlearn.run import open_run
+    from unlearn.sharding import autocast
     from unlearn.state import remove
     from unlearn.trainer import Trainer
 
@@ -51,9 +52,10 @@ def main(cfg: ForgetConfig) -> Path:
     method = cfg.method()
     layers = method.trained_layers(read_depth(cfg.model_family, chain))
 
-    accelerator = start_accelerator(cfg)
+    accelerator = start_accelerator(run, cfg, method)
     model = make_trainable(load_model(cfg.model_family, cfg.model_path), cfg, layers)
-    reference = build(model.to(accelerator.device), accelerator.autocast) if method.needs_reference() else None
+    precision = autocast(accelerator, cfg)
+    reference = build(model.to(accelerator.device), precision) if method.needs_reference() else None
     start_run(run, cfg, accelerator, model, sets)
 
     cost = Trainer(cfg, method, sets, model, encoder, reference, accelerator, run).train()

@@ -4,16 +4,21 @@ import logging
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, parse_flag_from_env
 from torch import nn
 
+from unlearn import state
 from unlearn.config.schema import Component, DType, Optimizer, Tracker, Training
 from unlearn.data.samples import Sample
 from unlearn.errors import UserError
 from unlearn.files import write_json
 from unlearn.fingerprint import of_json
+from unlearn.limits import check_limits
+from unlearn.methods.base import Method
 from unlearn.models.components import manifest
+from unlearn.processes import engine_of, group_options
 from unlearn.run import Run, clear
+from unlearn.sharding import configure
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +36,33 @@ def _adamw_8bit(parameters: list[nn.Parameter], lr: float, weight_decay: float) 
 OPTIMIZERS = {Optimizer.adamw: _adamw, Optimizer.adamw_8bit: _adamw_8bit}
 
 
-def start_accelerator(cfg: Training) -> Accelerator:
-    """Return the Accelerator of a run: bf16 autocast where frozen weights are bfloat16, trackers as asked."""
+def start_accelerator(run: Run, cfg: Training, method: Method) -> Accelerator:
+    """Return the Accelerator of a run: bf16 autocast where frozen weights are bfloat16, trackers as asked.
+
+    Raises UserError where what was launched does not run here, or cannot give what the run demands.
+    """
     trackers = [] if cfg.tracker is Tracker.none else [cfg.tracker.value]
+    bf16 = cfg.model_family.dtype is DType.bfloat16
     accelerator = Accelerator(
         gradient_accumulation_steps=cfg.gradient_accumulation_steps,
         step_scheduler_with_optimizer=False,
-        mixed_precision="bf16" if cfg.model_family.dtype is DType.bfloat16 else "no",
+        # DeepSpeed's bf16 mode would train bfloat16 weights: it is told to autocast (sharding.configure).
+        mixed_precision="bf16" if bf16 and not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED") else "no",
         log_with=trackers or None,
         project_dir=cfg.save_dir,
         # A vision tower has parts that no gradient reaches (LLaVA reads its second to last layer).
         kwargs_handlers=[
             DistributedDataParallelKwargs(
                 broadcast_buffers=False, find_unused_parameters=cfg.trains(Component.vision_tower)
-            )
+            ),
+            InitProcessGroupKwargs(**group_options()),
         ],
     )
+    engine = engine_of(accelerator.state)
+    check_limits(accelerator.state, engine, cfg, method)
+    if run.begun:
+        state.check(accelerator.state, run.folder)
+    configure(accelerator, engine, cfg)
     if cfg.optimizer is Optimizer.adamw_8bit and accelerator.device.type != "cuda":
         raise UserError("optimizer=adamw_8bit needs a CUDA device and there is none; set optimizer=adamw.")
     return accelerator
@@ -63,7 +79,8 @@ def start_run(
         facts = {
             "num_processes": accelerator.num_processes,
             "distributed_type": accelerator.distributed_type.value,
-            "mixed_precision": accelerator.mixed_precision,
+            "engine": engine_of(accelerator.state).name,
+            "mixed_precision": "bf16" if cfg.model_family.dtype is DType.bfloat16 else "no",
             "data": {name: {"samples": len(s), "fingerprint": of_json([a.uid for a in s])} for name, s in sets.items()},
         }
         run.begin(cfg, facts)

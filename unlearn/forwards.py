@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from unlearn.data.samples import IGNORE, Batch
 from unlearn.models.components import decoder
 
-Reference = Callable[[], AbstractContextManager[nn.Module]]
-"""A frozen teacher: inside the context its model runs as it was when unlearning began, without gradient."""
+Reference = Callable[[nn.Module], AbstractContextManager[nn.Module]]
+"""A frozen teacher: given the model that trains (as it is wrapped), inside the context a model that runs as that one
+was when unlearning began, without gradient."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class View:
     def _of_reference(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._reference is None:
             raise RuntimeError("a method asked for the reference without declaring it in `needs`")
-        with self._reference() as model:
+        with self._reference(self._model) as model:
             return function(model, self.batch, *arguments)
 
     def _per_sequence(self, tokens: Tensor) -> Tensor:

@@ -21,15 +21,13 @@ def l1_norm(weights: Sequence[Tensor], origin: Sequence[Tensor] | None = None) -
 
 
 class L1Penalty:
-    """The penalty of a run on its trained parameters.
+    """The penalty of a run on its trained parameters, which are as they are at the start when this is made."""
 
-    start  copies of the parameters at the start
-    """
-
-    def __init__(self, cfg: Training, parameters: Sequence[Tensor], start: Sequence[Tensor]) -> None:
+    def __init__(self, cfg: Training, parameters: Sequence[Tensor]) -> None:
         self.cfg = cfg
         self.parameters = parameters
-        self.origin = start if cfg.l_norm_from is NormFrom.start else None
+        start = cfg.l_norm_from is NormFrom.start
+        self.origin = [parameter.detach().clone() for parameter in parameters] if start else None
 
     def __call__(self, epoch: int) -> Tensor:
         """Return the scalar penalty in `epoch` (from 0), whole: every process has the same."""

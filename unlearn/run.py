@@ -49,6 +49,11 @@ class Run:
         """Tell whether this very run stopped for good and has no model."""
         return not self.done and _identity_in(self.folder / STOPPED) == self.identity
 
+    @property
+    def begun(self) -> bool:
+        """Tell whether this very run began in this folder."""
+        return _identity_in(self.folder / IDENTITY) == self.identity
+
     def begin(self, config: Any, facts: dict[str, Any]) -> None:
         """Write what the run is made from (process 0 only). `facts` are added to the provenance."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,10 +94,9 @@ def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
     """
     folder = Path(config.save_dir)
     run = Run(folder, fingerprint.of_json([plain(config, NOT_IDENTITY), fingerprint.of_model(start), __version__]))
-    mine = _identity_in(folder / IDENTITY) == run.identity
     if folder.exists() and not folder.is_dir():
         raise UserError(f"save_dir={folder} is a file; set save_dir to a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not mine and not overwrite:
+    if folder.is_dir() and any(folder.iterdir()) and not run.begun and not overwrite:
         raise UserError(
             f"save_dir={folder} already holds another run or other files; set save_dir to a new folder, "
             f"or replace what is there with overwrite_dir=true."
@@ -102,7 +106,7 @@ def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
 
 def clear(run: Run) -> None:
     """Delete what another run left in the folder (only after `overwrite_dir`); this run's own files stay."""
-    if run.folder.is_dir() and _identity_in(run.folder / IDENTITY) != run.identity:
+    if run.folder.is_dir() and not run.begun:
         shutil.rmtree(run.folder)
 
 

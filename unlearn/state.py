@@ -1,6 +1,6 @@
 """What a run needs to continue bit for bit: trained weights, optimiser, schedule, random generators, step.
 
-A LoRA run does not write its frozen base again. Only this folder holds Accelerate's own files.
+A LoRA run does not write its frozen base again (but FSDP does). Only this folder holds Accelerate's own files.
 """
 
 import json
@@ -10,7 +10,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
+
+from unlearn.errors import UserError
+from unlearn.processes import engine_of
 
 STATE = "state"
 WEIGHTS = "trained.safetensors"
@@ -26,11 +30,13 @@ def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int) -> No
         shutil.rmtree(fresh, ignore_errors=True)
     accelerator.wait_for_everyone()
     hook = accelerator.register_save_state_pre_hook(_leave_weights_out)
-    accelerator.save_state(str(fresh), safe_serialization=True)
+    # What is said of frozen weights reaches DeepSpeed alone.
+    accelerator.save_state(str(fresh), safe_serialization=True, exclude_frozen_parameters=True)
     hook.remove()
     if accelerator.is_main_process:
-        save_file({name: p.detach().cpu().contiguous() for name, p in trained(model)}, fresh / WEIGHTS)
-        (fresh / POSITION).write_text(json.dumps({"step": step}))
+        if not engine_of(accelerator.state).keeps_weights:
+            save_file({name: p.detach().cpu().contiguous() for name, p in trained(model)}, fresh / WEIGHTS)
+        (fresh / POSITION).write_text(json.dumps({"step": step, **_made_by(accelerator.state)}))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(old, ignore_errors=True)
@@ -49,13 +55,31 @@ def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> int:
     if folder is None:
         return 0
     hook = accelerator.register_load_state_pre_hook(_leave_models_out)
-    accelerator.load_state(str(folder))
+    accelerator.load_state(str(folder), load_module_strict=False)
     hook.remove()
-    saved = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in trained(model):
-            parameter.copy_(saved[name])
+    if not engine_of(accelerator.state).keeps_weights:
+        saved = load_file(folder / WEIGHTS)
+        with torch.no_grad():
+            for name, parameter in trained(model):
+                parameter.copy_(saved[name])
     return json.loads((folder / POSITION).read_text())["step"]
+
+
+def check(state: AcceleratorState, run: Path) -> None:
+    """Raise UserError where `run` has a state of another engine or number of processes: it cannot continue then."""
+    folder = existing(run)
+    if folder is None:
+        return
+    made, now = json.loads((folder / POSITION).read_text()), _made_by(state)
+    if {key: made.get(key) for key in now} != now:
+        raise UserError(
+            f"{folder} is the state of a run with {made.get('processes')} processes under {made.get('engine')}, not of "
+            f"{now['processes']} under {now['engine']}; launch as before, or remove that folder to begin anew."
+        )
+
+
+def _made_by(state: AcceleratorState) -> dict[str, Any]:
+    return {"engine": engine_of(state).name, "processes": state.num_processes}
 
 
 def existing(run: Path) -> Path | None:

@@ -32,7 +32,9 @@ from unlearn.models.components import depth
 from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
+from unlearn.processes import engine_of
 from unlearn.run import Run
+from unlearn.sharding import gather
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Trainer:
 
     def train(self) -> dict[str, Any]:
         """Run all steps that are not done yet and return the cost. Raises NonFiniteLossError."""
+        self.engine = engine_of(self.accelerator.state)
         self.steps = self._steps()
         self._prepare()
         started = time.perf_counter()
@@ -67,8 +70,10 @@ class Trainer:
                 self._record(number, self._step(batches, number))
                 if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(self.steps):
                     state.save(self.accelerator, self.model, self.run.folder, number)
+        if self.engine.shards:
+            gather(self.accelerator, self.wrapped, self.model)
         scale = self.method.extrapolation()
-        if scale is not None:
+        if scale is not None and self.accelerator.is_main_process:
             extrapolate(self.model, self.start, scale)
         # Not end_training(), after which a process of several could not train again (a sweep).
         for tracker in self.accelerator.trackers:
@@ -109,7 +114,7 @@ class Trainer:
         plan = micro_batches(
             steps, acc.process_index, acc.num_processes, cfg.batch_size, cfg.gradient_accumulation_steps
         )
-        pad = cfg.trains(Component.vision_tower) or cfg.trains(Component.projector)
+        pad = self.engine.shards or cfg.trains(Component.vision_tower) or cfg.trains(Component.projector)
         data = MicroBatches(plan, self.sets, self.method.answers(), cfg.seed, self.encoder, cfg.max_length, pad)
         return loader(data, cfg.num_workers)
 
@@ -118,13 +123,12 @@ class Trainer:
         parameters = [parameter for _, parameter in state.trained(self.model)]
         optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg.lr, cfg.weight_decay)
         scheduler = get_scheduler(cfg.lr_scheduler.value, optimizer, math.ceil(cfg.warmup_ratio * steps), steps)
+        self.start = [p.detach().cpu().clone() for p in parameters] if self.method.extrapolation() is not None else None
         self.model.train()
         # Dropout: reproducible, and another mask on every process. A restored state replaces these generators.
         set_seed(cfg.seed, device_specific=True)
         self.wrapped, self.optimizer, self.scheduler = acc.prepare(self.model, optimizer, scheduler)
-        away = self.method.extrapolation() is not None or cfg.l1_lambda > 0
-        self.start = [parameter.detach().clone() for parameter in parameters] if away else None
-        self.penalty = L1Penalty(cfg, parameters, self.start) if cfg.l1_lambda > 0 else None
+        self.penalty = L1Penalty(cfg, parameters) if cfg.l1_lambda > 0 else None
 
     def _facts(self) -> Facts:
         """Return what the method may know of the run; every measure is a pass over its set."""

@@ -108,7 +108,7 @@ def test_a_second_adapter_stands_on_the_first(script, tiny_families, tmp_path):
 @pytest.mark.parametrize("term", ["ce", "kl", "none"])
 def test_a_teacher_by_adapters_off_equals_a_second_model(term, script, tmp_path, monkeypatch):
     logs = {}
-    for name, build in (("off", adapters_off), ("copy", second_model)):
+    for name, build in (("off", lambda model, _: adapters_off(model)), ("copy", second_model)):
         used = []
         monkeypatch.setattr("unlearn.reference.build", lambda *a, b=build, u=used: u.append(b) or b(*a))
         out = script(

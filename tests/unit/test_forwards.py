@@ -64,7 +64,7 @@ class Counted(torch.nn.Module):
         return self.model(**inputs)
 
     @contextmanager
-    def frozen(self):
+    def frozen(self, _model):
         with torch.no_grad():
             yield self
 

@@ -43,14 +43,20 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "files", "config.schema", "metrics"},
     "evaluation": {
         *CONFIG, *ROWS, "data.collate", "cost", "forwards", "models", "evaluation", "metrics.logs", "metrics.manifest",
-        "metrics.rouge",
+        "metrics.rouge", "processes",
     },
     "run": CONFIG,
-    "state": set(),
-    "engine": {*CONFIG, *SAMPLES, "models.components", "run"},
+    # Processes: how they find each other, what divides a model among them, and what does not go together.
+    "processes": {"errors"},
+    "limits": {"config.schema", "errors", "methods.base", "processes"},
+    "sharding": {"config.schema", "processes"},
+    "state": {"errors", "processes"},
+    "engine": {
+        *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
+    },
     "trainer": {
         *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "methods.base", "models",
-        "penalty", "run", "state",
+        "penalty", "processes", "run", "sharding", "state",
     },
     "entry": {*CONFIG, "methods.base", "evaluation.tasks"},
     "experiment": {

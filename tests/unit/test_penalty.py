@@ -31,10 +31,15 @@ def test_its_gradient_is_the_sign_and_0_at_0(origin, expected):
 
 
 def test_it_is_constant_or_decays_by_epochs():
-    constant, falling = L1Penalty(Keys(), WEIGHTS, ORIGIN), L1Penalty(Keys(decay=True), WEIGHTS, ORIGIN)
+    constant, falling = L1Penalty(Keys(), WEIGHTS), L1Penalty(Keys(decay=True), WEIGHTS)
     assert [constant(epoch).item() for epoch in range(4)] == pytest.approx([0.35] * 4)
     assert [falling(epoch).item() for epoch in range(4)] == pytest.approx([0.35, 0.2625, 0.175, 0.0875])
-    assert L1Penalty(Keys(NormFrom.start), WEIGHTS, ORIGIN)(0).item() == pytest.approx(0.55)
+    weights = [origin.clone() for origin in ORIGIN]
+    from_start = L1Penalty(Keys(NormFrom.start), weights)
+    assert from_start(0).item() == 0
+    for weight, value in zip(weights, WEIGHTS, strict=True):
+        weight.copy_(value)
+    assert from_start(0).item() == pytest.approx(0.55)
 
 
 def test_an_l0_norm_is_refused_with_the_reason():

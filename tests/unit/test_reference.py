@@ -40,16 +40,19 @@ def adapted(model):
     return add_lora(model, LoRAConfig(r=2, dropout=0.5))
 
 
-@pytest.mark.parametrize(("make", "prepare"), [(adapters_off, adapted), (second_model, lambda model: model)])
+@pytest.mark.parametrize(
+    ("make", "prepare"),
+    [(adapters_off, adapted), (lambda model: second_model(model, nullcontext), lambda model: model)],
+)
 def test_a_teacher_stays_what_the_model_was(make, prepare, model, batch):
     with torch.no_grad():
         before = label_logits(model.eval(), batch).logits.clone()
     student = prepare(model)
-    teacher = make(student, nullcontext)
+    teacher = make(student)
     student.train()
     change(student)
     for _ in range(2):
-        with teacher() as frozen:
+        with teacher(student) as frozen:
             out = label_logits(frozen, batch).logits
         torch.testing.assert_close(out, before)
         assert not out.requires_grad
@@ -57,7 +60,7 @@ def test_a_teacher_stays_what_the_model_was(make, prepare, model, batch):
         assert all(m.training for m in student.model.modules() if isinstance(m, torch.nn.Dropout))
     with torch.no_grad():
         assert not torch.allclose(label_logits(student.eval(), batch).logits, before, atol=1e-2)
-        with teacher():
+        with teacher(student):
             pass
     assert not student.training
 

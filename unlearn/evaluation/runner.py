@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from torch import nn
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from unlearn.evaluation.plan import Plan, assigned
 from unlearn.evaluation.results import write_results
 from unlearn.evaluation.scorers import score_items
 from unlearn.models.encoder import Encoder
+from unlearn.processes import process_state
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,6 @@ def evaluate(model: nn.Module, encoder: Encoder, plan: Plan) -> dict[str, Any]:
     manifest = plan.finished()
     assert manifest is not None, f"{plan.out} lacks a file that was just written"
     return manifest
-
-
-def process_state() -> PartialState:
-    """Return the rank and number of this launch's processes.
-
-    Accelerate reads ACCELERATE_USE_CPU in `Accelerator` alone; without it each process on a machine without CUDA would
-    take itself for the only one. Where an `Accelerator` exists already, its state is returned.
-    """
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _begin(plan: Plan, state: PartialState) -> int:

@@ -109,6 +109,14 @@ RETAIN_QUANTITY = {RetainTerm.ce: "ce_tokens", RetainTerm.kl: "kl_tokens"}
 KL_QUANTITY = {KLDirection.forward: "kl_tokens", KLDirection.reverse: "reverse_kl_tokens"}
 
 
+class Demand(Enum):
+    """What a method may demand of the engine that trains it (unlearn/limits.py): "... needs <value>"."""
+
+    whole_weights = "every trained weight whole on each process"
+    gradients = "to look at the gradients between backward and step"
+    plain_states = "optimiser states that lie whole on the device"
+
+
 @dataclass
 class Method:
     """An unlearning method. `name` is its file's name in config/forget_loss.
@@ -119,6 +127,8 @@ class Method:
     paper: ClassVar[str] = ""
     trains_layers: ClassVar[bool] = False
     """Whether `trained_layers` restricts what trains."""
+    demands: ClassVar[frozenset[Demand]] = frozenset()
+    """What not every engine can give."""
     name: str = "???"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:

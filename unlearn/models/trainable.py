@@ -48,7 +48,7 @@ def _only_layers(model: nn.Module, layers: range) -> None:
 def extrapolate(model: nn.Module, start: Sequence[Tensor], scale: float) -> None:
     """Set what trains to theta_0 + scale (theta_1 - theta_0), theta_1 being the weights now.
 
-    start  theta_0 of the trained parameters, in the model's order (adapters do not need it)
+    start  theta_0 of the trained parameters, in the model's order, on any device (adapters do not need it)
 
     Of adapters the merged delta alpha / r B A is scaled, by B alone: scaling A and B would scale it by scale^2, and a
     negation would change nothing.
@@ -57,6 +57,7 @@ def extrapolate(model: nn.Module, start: Sequence[Tensor], scale: float) -> None
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     for (name, parameter), origin in zip(trained, start, strict=True):
         if not adapted:
+            origin = origin.to(parameter.device)
             parameter.copy_(origin + scale * (parameter - origin))
         elif ".lora_B." in name:
             parameter.mul_(scale)

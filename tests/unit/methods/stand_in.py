@@ -73,7 +73,7 @@ class Table(torch.nn.Module):
         return type("Out", (), {"logits": hidden[logits_to_keep]})
 
     @contextmanager
-    def frozen(self):
+    def frozen(self, _model):
         with torch.no_grad():
             yield self
 
