@@ -31,9 +31,10 @@ from pathlib import Path
 import torch
 from unlearn.config.schema import Data, DType, Modality, ModelFamily
 from unlearn.evaluation.plan import Settings, plan_evaluation
-from unlearn.evaluation.runner import evaluate, process_state
+from unlearn.evaluation.runner import evaluate
 from unlearn.evaluation.tasks import load_tasks
 from unlearn.models.loading import load_encoder, load_model
+from unlearn.processes import process_state
 
 given = json.loads(Path(sys.argv[1]).read_text())
 state = process_state()
