@@ -1,10 +1,13 @@
 """Every configuration composes; presets spell out the paper's values; mistakes are told together and in words."""
 
+import ast
 import dataclasses
 import itertools
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import load
@@ -12,7 +15,8 @@ from unlearn.errors import UserError
 from unlearn.evaluation.tasks import load_tasks
 from unlearn.metrics.aggregate import AggregateConfig
 
-CONFIG = Path(__file__).parents[2] / "config"
+PROJECT = Path(__file__).parents[2]
+CONFIG = PROJECT / "config"
 SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
 FAMILIES = ("llava-1.5-7b", "qwen2-vl-2b")
 
@@ -185,3 +189,57 @@ def test_several_unknown_keys_are_told_at_once():
         config("forget", "+typo=1", "+LoRA.ranc=2", "+forget_loss.betta=3", "+data.pth=x")
     for part in ('"typo"', 'Did you mean "LoRA.r', 'Did you mean "forget_loss.beta"', 'Did you mean "data.path"'):
         assert part in str(error.value)
+
+
+TRUE, FALSE = ("true", "True", "'true'", "yes", "on", "1"), ("false", "False", "'False'", "no", "off", "0")
+LOADED = {
+    **{f"mm/{script}": (schema, ["LoRA.r=2"] if script != "eval" else []) for script, schema in SCHEMAS.items()},
+    "aggregate_eval_stat": (AggregateConfig, []),
+}
+"""What a script needs beside: merge_adapter=true is refused without adapters."""
+
+
+def booleans(schema, prefix=""):
+    """The boolean keys of a schema and of its sections, as on the command line."""
+    for key in dataclasses.fields(schema):
+        if key.type is bool or isinstance(key.default, bool):
+            yield prefix + key.name
+        elif dataclasses.is_dataclass(key.type):
+            yield from booleans(key.type, f"{prefix}{key.name}.")
+
+
+@pytest.mark.parametrize("spelling", TRUE + FALSE)
+@pytest.mark.parametrize("name", LOADED)
+def test_a_boolean_is_what_is_written_however_it_is_spelt(name, spelling):
+    """To Python every text but the empty one is true, "False" too: so is argparse's type=bool."""
+    schema, beside = LOADED[name]
+    keys = list(booleans(schema))
+    assert keys
+    cfg = load(name, [f"{key}={spelling}" for key in keys] + beside, schema)
+    assert {key: attrgetter(key)(cfg) for key in keys} == dict.fromkeys(keys, spelling in TRUE)
+    assert {type(attrgetter(key)(cfg)) for key in keys} == {bool}
+
+
+def test_no_file_writes_a_boolean_as_text():
+    def texts(node):
+        if isinstance(node, dict | list):
+            for value in node.values() if isinstance(node, dict) else node:
+                yield from texts(value)
+        elif isinstance(node, str):
+            yield node.lower()
+
+    written = {path.name: set(texts(yaml.safe_load(path.read_text()))) for path in CONFIG.rglob("*.yaml")}
+    assert {name: found for name, found in written.items() if found & {"true", "false"}} == {}
+
+
+def test_no_code_takes_a_boolean_for_a_text():
+    """`true == "true"` is false: a switch that is set has no effect."""
+    found = []
+    for path in [*PROJECT.glob("unlearn/**/*.py"), *PROJECT.glob("mm/*.py"), *PROJECT.glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            if isinstance(node, ast.Compare) and {text.lower() for text in texts} & {"true", "false"}:
+                found.append(f"{path.name}:{node.lineno} compares with a text")
+            if isinstance(node, ast.keyword) and node.arg == "type" and ast.unparse(node.value) == "bool":
+                found.append(f"{path.name}:{node.lineno} has type=bool")
+    assert found == []
