@@ -12,6 +12,8 @@ from typing import Any
 IMAGE_SIDE = 16
 """Pixels of a side. A picture is 4 tokens: 2 x 2 patches of 8, or 4 x 4 patches of 4 merged 2 x 2."""
 IMAGE_TOKENS = 4
+WIDTH = 16
+"""Hidden size of the decoder, in heads of 8."""
 LLAVA_TOKENS = {"<image>": 256, "<pad>": 257, "</s>": 258}
 QWEN_TOKENS = {
     "<|endoftext|>": 256,
@@ -63,10 +65,6 @@ IDEFICS_CHAT = (
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
 )
-TEXT = {
-    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "max_position_embeddings": 256,
-}  # fmt: skip
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
 
 
@@ -98,7 +96,7 @@ def byte_tokenizer(special: dict[str, int], chat: str, start: str | None = None,
     return tokenizer
 
 
-def write_llava(folder: Path) -> None:
+def write_llava(folder: Path, width: int = WIDTH) -> None:
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -107,7 +105,7 @@ def write_llava(folder: Path) -> None:
         hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, projection_dim=16,
         image_size=IMAGE_SIDE, patch_size=8,
     )  # fmt: skip
-    text = LlamaConfig(vocab_size=264, pad_token_id=257, bos_token_id=None, eos_token_id=258, **TEXT)
+    text = LlamaConfig(vocab_size=264, pad_token_id=257, bos_token_id=None, eos_token_id=258, **_text(width))
     config = LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=256, image_seq_length=IMAGE_TOKENS,
         vision_feature_layer=-1, tie_word_embeddings=False,
@@ -122,50 +120,50 @@ def write_llava(folder: Path) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def write_qwen2_vl(folder: Path) -> None:
+def write_qwen2_vl(folder: Path, width: int = WIDTH) -> None:
     """Tied, as Qwen2-VL-2B-Instruct is: the output layer is the embedding."""
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     vision = {
-        "depth": 2, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 2, "patch_size": 4,
+        "depth": 2, "embed_dim": 16, "hidden_size": width, "num_heads": 2, "mlp_ratio": 2, "patch_size": 4,
         "spatial_merge_size": 2, "temporal_patch_size": 2,
     }  # fmt: skip
-    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **TEXT}
+    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **_text(width)}
     _save(Qwen2VLForConditionalGeneration, _qwen(Qwen2VLConfig, text, vision, tied=True), folder)
     _save_qwen_processor(folder, patch=4)
 
 
-def write_qwen2_5_vl(folder: Path) -> None:
+def write_qwen2_5_vl(folder: Path, width: int = WIDTH) -> None:
     """Windows of 8 pixels (one token) in the first layer of the vision tower, the whole picture in the second."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     vision = {
-        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": 16, "num_heads": 2, "patch_size": 4,
+        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2, "patch_size": 4,
         "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 8, "fullatt_block_indexes": [1],
     }  # fmt: skip
-    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **TEXT}
+    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **_text(width)}
     _save(Qwen2_5_VLForConditionalGeneration, _qwen(Qwen2_5_VLConfig, text, vision, tied=True), folder)
     _save_qwen_processor(folder, patch=4)
 
 
-def write_qwen3_vl(folder: Path) -> None:
+def write_qwen3_vl(folder: Path, width: int = WIDTH) -> None:
     """The first layer of the vision tower also feeds the first decoder layer (deepstack)."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     vision = {
-        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": 16, "num_heads": 2, "patch_size": 4,
+        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2, "patch_size": 4,
         "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 16,
         "deepstack_visual_indexes": [0],
     }  # fmt: skip
     text = {
         "vocab_size": 264, "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 256,
-        "rope_parameters": {**ROPE, "mrope_interleaved": True}, **TEXT,
+        "rope_parameters": {**ROPE, "mrope_interleaved": True}, **_text(width),
     }  # fmt: skip
     _save(Qwen3VLForConditionalGeneration, _qwen(Qwen3VLConfig, text, vision, tied=True), folder)
     _save_qwen_processor(folder, patch=4)
 
 
-def write_gemma3(folder: Path) -> None:
+def write_gemma3(folder: Path, width: int = WIDTH) -> None:
     """A sliding window of 8 tokens in the first decoder layer, full attention in the second."""
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3Processor, SiglipVisionConfig
     from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
@@ -181,7 +179,7 @@ def write_gemma3(folder: Path) -> None:
     text = {
         "vocab_size": 264, "num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8,
         "layer_types": ["sliding_attention", "full_attention"], "pad_token_id": 256, "eos_token_id": 257,
-        "bos_token_id": 258, **TEXT,
+        "bos_token_id": 258, **_text(width),
     }  # fmt: skip
     config = Gemma3Config(
         text_config=text, vision_config=vision, mm_tokens_per_image=IMAGE_TOKENS, boi_token_index=261,
@@ -192,7 +190,7 @@ def write_gemma3(folder: Path) -> None:
     Gemma3Processor(pixels, tokenizer, chat_template=GEMMA_CHAT, image_seq_length=IMAGE_TOKENS).save_pretrained(folder)
 
 
-def write_idefics3(folder: Path) -> None:
+def write_idefics3(folder: Path, width: int = WIDTH) -> None:
     """Crops of 16 x 16 pixels; a picture is scaled to one crop where no other limit is set."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
@@ -204,7 +202,7 @@ def write_idefics3(folder: Path) -> None:
         "image_size": IMAGE_SIDE, "patch_size": 4,
     }  # fmt: skip
     text = {
-        "model_type": "llama", "vocab_size": 264, "pad_token_id": 257, "bos_token_id": 256, "eos_token_id": 257, **TEXT,
+        "model_type": "llama", "vocab_size": 264, "pad_token_id": 257, "bos_token_id": 256, "eos_token_id": 257, **_text(width),
     }  # fmt: skip
     config = Idefics3Config(
         text_config=text, vision_config=vision, scale_factor=2, image_token_id=259, tie_word_embeddings=False
@@ -212,6 +210,13 @@ def write_idefics3(folder: Path) -> None:
     _save(Idefics3ForConditionalGeneration, config, folder)
     pixels = Idefics3ImageProcessorPil(size={"longest_edge": IMAGE_SIDE}, max_image_size={"longest_edge": IMAGE_SIDE})
     Idefics3Processor(pixels, tokenizer, image_seq_len=IMAGE_TOKENS, chat_template=IDEFICS_CHAT).save_pretrained(folder)
+
+
+def _text(width: int) -> dict[str, int]:
+    return {
+        "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "max_position_embeddings": 256,
+        "num_attention_heads": width // 8,
+    }  # fmt: skip
 
 
 def _qwen_ids() -> dict[str, int | None]:
@@ -251,7 +256,7 @@ def _save(kind: type, config: Any, folder: Path) -> None:
 class Tiny:
     """How a tiny folder is written, and what its model family says beside the defaults."""
 
-    write: Callable[[Path], None]
+    write: Callable[..., None]
     family: dict[str, str] = field(default_factory=dict)
 
 

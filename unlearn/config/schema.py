@@ -108,6 +108,15 @@ class ModelFamily:
     max_pixels: int | None = option(None, "largest area an image is scaled to (Qwen-VL, Idefics)")
     trust_remote_code: bool = option(False, "run code that comes with the checkpoint")
 
+    def problems(self) -> list[str]:
+        """Return the values that contradict each other."""
+        if self.attn_implementation is Attention.flash_attention_2 and self.dtype is not DType.bfloat16:
+            return [
+                f"model_family.attn_implementation is flash_attention_2 but model_family.dtype is {self.dtype.name}; its "
+                f"kernels know 16 bits alone: set dtype=bfloat16 or attn_implementation=sdpa."
+            ]
+        return []
+
 
 @dataclass
 class LoRAConfig:
@@ -117,6 +126,7 @@ class LoRAConfig:
     alpha: int = option(32, "scale: the update is alpha / r * B A")
     dropout: float = option(0.0, "dropout on the adapters' input")
     components: list[Component] = option(lambda: [Component.language_model], "parts that get adapters")
+    load_in_4bit: bool = option(False, "language model in 4-bit NF4 under the adapters (QLoRA), for training alone")
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range, and adapters' parameters without adapters."""
@@ -127,6 +137,8 @@ class LoRAConfig:
             found.append(out_of_range("LoRA.dropout", self.dropout, "from 0 to below 1"))
         if self.r == 0 and self.dropout:
             found.append(f"LoRA.dropout is {self.dropout} but LoRA.r is 0, so there are no adapters; set LoRA.r.")
+        if self.r == 0 and self.load_in_4bit:
+            found.append("LoRA.load_in_4bit is true but LoRA.r is 0; 4-bit weights do not train: set LoRA.r, e.g. 8.")
         if Component.lm_head in self.components:
             found.append("LoRA.components contains lm_head; allowed are vision_tower, projector, language_model.")
         return found
@@ -194,6 +206,13 @@ class Training:
             found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
         if self.merge_adapter and self.LoRA.r == 0:
             found.append("merge_adapter is true but LoRA.r is 0, so there is no adapter to merge; set one of them.")
+        if self.LoRA.load_in_4bit and self.model_family.dtype is DType.float64:
+            found.append("LoRA.load_in_4bit is true but model_family.dtype is float64; allowed are bfloat16, float32.")
+        if self.merge_adapter and self.LoRA.load_in_4bit:
+            found.append(
+                "merge_adapter and LoRA.load_in_4bit are true, but an adapter merged into 4-bit weights is mostly rounded "
+                "away; leave merge_adapter out: every later run merges the adapter into the 16-bit weights."
+            )
         return found
 
 

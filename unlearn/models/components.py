@@ -79,9 +79,15 @@ def manifest(model: nn.Module) -> dict[str, Any]:
     for name, parameter in model.named_parameters():
         count = counts[component_of(name).name]["trained" if parameter.requires_grad else "frozen"]
         count["tensors"] += 1
-        count["parameters"] += parameter.numel()
+        count["parameters"] += _size(parameter)
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     return {"components": counts, "trained": trained, "tied": tied_names(model)}
+
+
+def _size(parameter: Tensor) -> int:
+    """Two 4-bit weights lie in one byte; what they stand for is counted."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else packed.shape.numel()
 
 
 def tied_names(model: nn.Module) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Load a family's processor and weights: from the Hub, or from any checkpoint that this suite or peft wrote."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearn.config.schema import ModelFamily
+from unlearn.config.schema import Attention, ModelFamily
 from unlearn.errors import UserError
 from unlearn.models.encoder import Encoder
 from unlearn.models.folders import (
@@ -35,6 +36,9 @@ PROCESSOR_FILES = (
     "merges.txt",
 )
 """Files that a processor of transformers may be made of; checkpoints carry them along unchanged."""
+
+SEES_WHOLE_PICTURE = ("gemma3",)
+"""Types of models whose image tokens attend to later ones of their picture: transformers' flash_attention_2 drops it."""
 
 
 def resolve(family: ModelFamily, model_path: str | None) -> Chain:
@@ -71,13 +75,16 @@ def load_encoder(family: ModelFamily, model_path: str | None) -> Encoder:
 def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel":
     """Return the model in `family.dtype`, in eval mode, with every adapter of `model_path` merged in order.
 
-    Nothing is frozen. Raises UserError for a checkpoint that is incomplete, does not fit, or cannot be downloaded.
+    Nothing is frozen. Raises UserError for a checkpoint that is incomplete, does not fit, or cannot be downloaded, and
+    for an attention implementation that does not run here or not with this model.
     """
     import torch
     from transformers import AutoModelForImageTextToText
 
     chain = resolve(family, model_path)
     try:
+        if family.attn_implementation is Attention.flash_attention_2:
+            _check_flash_attention(family, chain.root)
         model, info = AutoModelForImageTextToText.from_pretrained(
             chain.root,
             dtype=getattr(torch, family.dtype.name),
@@ -93,6 +100,22 @@ def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel"
     for folder in chain.adapters:
         model = _merge_adapter(model, folder)
     return model.requires_grad_(True).eval()
+
+
+def _check_flash_attention(family: ModelFamily, root: str) -> None:
+    """Raise UserError where FlashAttention is not installed, has no device, or would leave a mask out in silence."""
+    import torch
+    from transformers import AutoConfig
+
+    kind = AutoConfig.from_pretrained(root, trust_remote_code=family.trust_remote_code).model_type
+    reasons = {
+        "needs the package flash-attn, which is not installed (pip install flash-attn)": not find_spec("flash_attn"),
+        "needs a CUDA device and there is none": not torch.cuda.is_available(),
+        f"knows causal masks alone, but a {kind} model's image tokens see each other": kind in SEES_WHOLE_PICTURE,
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise UserError(f"attn_implementation=flash_attention_2 {found[0]}; set model_family.attn_implementation=sdpa.")
 
 
 def _merge_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":

@@ -9,6 +9,7 @@ from torch import nn
 from unlearn.config.schema import Component, LoRAConfig
 from unlearn.errors import UserError
 from unlearn.models.components import component_of
+from unlearn.models.quantization import quantize
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -21,7 +22,7 @@ def add_lora(model: nn.Module, config: LoRAConfig) -> "PeftModel":
 
     Adapters are float32 (float64 in a float64 model) whatever the precision of the base: at a learning rate of 1e-5
     most bfloat16 weights would never move. B starts at 0, so the outputs are those of the base; A is drawn from torch's
-    global generator.
+    global generator. With `config.load_in_4bit` the language model's linear layers become 4-bit first.
     Raises UserError for the output layer, a part without linear layers, and r below 1.
     """
     import peft
@@ -36,6 +37,8 @@ def add_lora(model: nn.Module, config: LoRAConfig) -> "PeftModel":
         bias="none",
         task_type=None,
     )
+    if config.load_in_4bit:
+        quantize(model)
     adapted = peft.get_peft_model(model, options)
     for parameter in adapted.parameters():
         if parameter.requires_grad and parameter.dtype != torch.float64:
