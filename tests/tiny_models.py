@@ -68,6 +68,9 @@ IDEFICS_CHAT = (
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
 
 
+QWEN_IDS = {"pad_token_id": 256, "bos_token_id": None, "eos_token_id": 258}
+
+
 def png(colour: tuple[int, int, int] = (200, 40, 90), side: int = IMAGE_SIDE, width: int | None = None) -> bytes:
     """Return a PNG file of one colour, `side` pixels high and `width` (or `side`) wide."""
     from PIL import Image
@@ -128,22 +131,26 @@ def write_qwen2_vl(folder: Path, width: int = WIDTH) -> None:
         "depth": 2, "embed_dim": 16, "hidden_size": width, "num_heads": 2, "mlp_ratio": 2, "patch_size": 4,
         "spatial_merge_size": 2, "temporal_patch_size": 2,
     }  # fmt: skip
-    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **_text(width)}
+    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **QWEN_IDS, **_text(width)}
     _save(Qwen2VLForConditionalGeneration, _qwen(Qwen2VLConfig, text, vision, tied=True), folder)
-    _save_qwen_processor(folder, patch=4)
+    _save_qwen_processor(folder)
 
 
 def write_qwen2_5_vl(folder: Path, width: int = WIDTH) -> None:
-    """Windows of 8 pixels (one token) in the first layer of the vision tower, the whole picture in the second."""
+    """Windows of 8 pixels (one token) in the first layer of the vision tower, the whole picture in the second.
+
+    Not tied, as the 7B model is.
+    """
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     vision = {
-        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2, "patch_size": 4,
-        "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 8, "fullatt_block_indexes": [1],
+        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2,
+        "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 8,
+        "fullatt_block_indexes": [1],
     }  # fmt: skip
-    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **_qwen_ids(), **_text(width)}
-    _save(Qwen2_5_VLForConditionalGeneration, _qwen(Qwen2_5_VLConfig, text, vision, tied=True), folder)
-    _save_qwen_processor(folder, patch=4)
+    text = {"vocab_size": 264, "num_key_value_heads": 1, "rope_parameters": ROPE, **QWEN_IDS, **_text(width)}
+    _save(Qwen2_5_VLForConditionalGeneration, _qwen(Qwen2_5_VLConfig, text, vision, tied=False), folder)
+    _save_qwen_processor(folder)
 
 
 def write_qwen3_vl(folder: Path, width: int = WIDTH) -> None:
@@ -151,8 +158,8 @@ def write_qwen3_vl(folder: Path, width: int = WIDTH) -> None:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     vision = {
-        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2, "patch_size": 4,
-        "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 16,
+        "depth": 2, "hidden_size": 16, "intermediate_size": 32, "out_hidden_size": width, "num_heads": 2,
+        "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 16,
         "deepstack_visual_indexes": [0],
     }  # fmt: skip
     text = {
@@ -160,7 +167,7 @@ def write_qwen3_vl(folder: Path, width: int = WIDTH) -> None:
         "rope_parameters": {**ROPE, "mrope_interleaved": True}, **_text(width),
     }  # fmt: skip
     _save(Qwen3VLForConditionalGeneration, _qwen(Qwen3VLConfig, text, vision, tied=True), folder)
-    _save_qwen_processor(folder, patch=4)
+    _save_qwen_processor(folder)
 
 
 def write_gemma3(folder: Path, width: int = WIDTH) -> None:
@@ -202,7 +209,8 @@ def write_idefics3(folder: Path, width: int = WIDTH) -> None:
         "image_size": IMAGE_SIDE, "patch_size": 4,
     }  # fmt: skip
     text = {
-        "model_type": "llama", "vocab_size": 264, "pad_token_id": 257, "bos_token_id": 256, "eos_token_id": 257, **_text(width),
+        "model_type": "llama", "vocab_size": 264, "pad_token_id": 257, "bos_token_id": 256, "eos_token_id": 257,
+        **_text(width),
     }  # fmt: skip
     config = Idefics3Config(
         text_config=text, vision_config=vision, scale_factor=2, image_token_id=259, tie_word_embeddings=False
@@ -219,10 +227,6 @@ def _text(width: int) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _qwen_ids() -> dict[str, int | None]:
-    return {"pad_token_id": 256, "bos_token_id": None, "eos_token_id": 258}
-
-
 def _qwen(kind: type, text: dict[str, Any], vision: dict[str, Any], tied: bool) -> Any:
     return kind(
         text_config=text, vision_config=vision, image_token_id=261, video_token_id=262, vision_start_token_id=259,
@@ -230,14 +234,14 @@ def _qwen(kind: type, text: dict[str, Any], vision: dict[str, Any], tied: bool) 
     )  # fmt: skip
 
 
-def _save_qwen_processor(folder: Path, patch: int) -> None:
+def _save_qwen_processor(folder: Path) -> None:
     """The eos token ends a turn, as in the Instruct models. There is no processor file: none is needed to load."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     byte_tokenizer(QWEN_TOKENS, QWEN_CHAT, pad_token="<|endoftext|>", eos_token="<|im_end|>").save_pretrained(folder)
     # Pixel limits of one size: every square picture becomes 16 x 16, whatever its size was.
     area = {"shortest_edge": IMAGE_SIDE**2, "longest_edge": IMAGE_SIDE**2}
-    Qwen2VLImageProcessorPil(size=area, patch_size=patch, merge_size=2, temporal_patch_size=2).save_pretrained(folder)
+    Qwen2VLImageProcessorPil(size=area, patch_size=4, merge_size=2, temporal_patch_size=2).save_pretrained(folder)
 
 
 def _save(kind: type, config: Any, folder: Path) -> None:

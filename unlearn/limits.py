@@ -21,6 +21,7 @@ OFFLOADED = frozenset({Demand.plain_states})
 """What is gone as well when DeepSpeed keeps the optimiser's states in CPU memory or on disk."""
 OF_KEYS: Sequence[tuple[Demand, str, Callable[[Training], bool]]] = (
     (Demand.whole_weights, "l1_lambda", lambda cfg: cfg.l1_lambda > 0),
+    (Demand.whole_weights, "LoRA.load_in_4bit", lambda cfg: cfg.LoRA.load_in_4bit),
     (Demand.plain_states, "optimizer=adamw_8bit", lambda cfg: cfg.optimizer is Optimizer.adamw_8bit),
 )
 """Demands of the keys that every run has: who asks, and when."""

@@ -30,7 +30,7 @@ NAMES = {
         HEAD: ("lm_head.weight",),
     },
     "qwen2_vl": QWEN_PARTS,
-    "qwen2_5_vl": QWEN_PARTS,
+    "qwen2_5_vl": {**QWEN_PARTS, HEAD: ("lm_head.weight",)},
     "qwen3_vl": {
         VISION: ("model.visual.pos_embed.weight", "model.visual.blocks.1.mlp.linear_fc2.bias"),
         PROJECTOR: (
@@ -57,7 +57,7 @@ NAMES = {
 COUNTS = {
     "llava": (39, 4, 20, 1),
     "qwen2_vl": (25, 6, 26, 0),
-    "qwen2_5_vl": (25, 5, 26, 0),
+    "qwen2_5_vl": (25, 5, 26, 1),
     "qwen3_vl": (27, 12, 24, 0),
     "gemma3": (37, 2, 28, 0),
     "idefics3": (37, 1, 20, 1),

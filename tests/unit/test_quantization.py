@@ -1,6 +1,7 @@
-"""4-bit weights under adapters: what is quantised and how well, what trains, the teacher, and the way back to 16 bit."""
+"""4-bit weights under adapters: what is quantised and how well, what trains, the teacher, the way back to 16 bit."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,18 +13,21 @@ from unlearn.data.collate import Collator
 from unlearn.data.samples import Sample
 from unlearn.errors import UserError
 from unlearn.forwards import View
+from unlearn.limits import check_limits
+from unlearn.methods.finetune import Finetune
 from unlearn.models.checkpoint import save_checkpoint
 from unlearn.models.components import component_of, decoder, manifest
 from unlearn.models.loading import load_encoder, load_model
 from unlearn.models.quantization import quantize
 from unlearn.models.trainable import make_trainable
+from unlearn.processes import Engine
 from unlearn.reference import adapters_off
 
 QLORA = LoRAConfig(r=2, alpha=4, load_in_4bit=True)
 NF4 = torch.tensor(
-    [-1, -0.69619, -0.52507, -0.39492, -0.28444, -0.18477, -0.09105, 0, 0.07958, 0.16093, 0.24611, 0.33792, 0.44071]
-    + [0.56262, 0.72296, 1]
-)
+    [-1, -0.69619, -0.52507, -0.39492, -0.28444, -0.18477, -0.09105, 0,
+     0.07958, 0.16093, 0.24611, 0.33792, 0.44071, 0.56262, 0.72296, 1]
+)  # fmt: skip
 """The 16 values of the paper's appendix E."""
 STEP = 0.152
 """Half of the widest gap between two of them."""
@@ -137,14 +141,12 @@ def test_adapters_train_in_float32_and_nothing_else_moves(family, batch, dtype):
 
 
 def test_the_teacher_is_the_4_bit_start_model(family, batch):
-    from contextlib import nullcontext
-
     torch.manual_seed(0)
     start = load_model(family, None)
     quantize(start)
     model = make_trainable(load_model(family, None), config(family))
     train(model, batch)
-    view = View(batch, model, adapters_off(model, nullcontext))
+    view = View(batch, model, adapters_off(model))
     with torch.no_grad():
         expected = View(batch, start).logps
     assert torch.equal(view.ref_logps, expected)
@@ -213,3 +215,13 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes, message):
     found = " ".join([*cfg.problems(), *cfg.LoRA.problems()])
     assert message in found
     assert FinetuneConfig(ModelFamily(), None, save_dir="", LoRA=QLORA).problems() == []
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_codes_are_not_divided_among_processes(engine):
+    cfg, state = config(ModelFamily()), SimpleNamespace(deepspeed_plugin=None)
+    if engine in (Engine.fsdp2, Engine.zero3):
+        with pytest.raises(UserError, match=r"LoRA.load_in_4bit needs .*, which .* does not give; launch with"):
+            check_limits(state, engine, cfg, Finetune())
+    else:
+        check_limits(state, engine, cfg, Finetune())

@@ -112,8 +112,8 @@ class ModelFamily:
         """Return the values that contradict each other."""
         if self.attn_implementation is Attention.flash_attention_2 and self.dtype is not DType.bfloat16:
             return [
-                f"model_family.attn_implementation is flash_attention_2 but model_family.dtype is {self.dtype.name}; its "
-                f"kernels know 16 bits alone: set dtype=bfloat16 or attn_implementation=sdpa."
+                f"model_family.attn_implementation is flash_attention_2 but model_family.dtype is {self.dtype.name}; "
+                f"its kernels know 16 bits alone: set dtype=bfloat16 or attn_implementation=sdpa."
             ]
         return []
 
@@ -210,8 +210,8 @@ class Training:
             found.append("LoRA.load_in_4bit is true but model_family.dtype is float64; allowed are bfloat16, float32.")
         if self.merge_adapter and self.LoRA.load_in_4bit:
             found.append(
-                "merge_adapter and LoRA.load_in_4bit are true, but an adapter merged into 4-bit weights is mostly rounded "
-                "away; leave merge_adapter out: every later run merges the adapter into the 16-bit weights."
+                "merge_adapter and LoRA.load_in_4bit are true, but an adapter merged into 4-bit weights is mostly "
+                "rounded away; leave merge_adapter out: every later run merges the adapter into the 16-bit weights."
             )
         return found
 

@@ -38,7 +38,7 @@ PROCESSOR_FILES = (
 """Files that a processor of transformers may be made of; checkpoints carry them along unchanged."""
 
 SEES_WHOLE_PICTURE = ("gemma3",)
-"""Types of models whose image tokens attend to later ones of their picture: transformers' flash_attention_2 drops it."""
+"""Types of models whose image tokens attend to later ones of their picture; flash_attention_2 would drop that mask."""
 
 
 def resolve(family: ModelFamily, model_path: str | None) -> Chain:
