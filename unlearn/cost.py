@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -13,13 +14,21 @@ RESIDENT_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in one unit of getrusage's ru_maxrss: macOS counts bytes, Linux KiB."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What was spent: wall time, the highest memory, forward passes."""
+
+    wall_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    forwards: int = 0
+
+
 class Meter:
     """Counts the forward passes of a model (every step of a generation is one) and the seconds since `start`."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.forwards = 0
-        self._started = 0.0
+        self.start(Cost())
 
     def __enter__(self) -> "Meter":
         """Begin to count."""
@@ -34,14 +43,19 @@ class Meter:
         """Leave the model as it was."""
         self._hook.remove()
 
-    def start(self) -> None:
-        """Set seconds and forwards to 0."""
-        self.forwards = 0
+    def start(self, spent: Cost) -> None:
+        """Count on from what an earlier start had `spent`; what this one counted so far is dropped."""
+        self._spent = spent
+        self.forwards = spent.forwards
         self._started = time.perf_counter()
 
+    def cost(self) -> Cost:
+        """Return what was spent so far."""
+        return Cost(self.seconds(), max(self._spent.peak_memory_bytes, self.peak_memory()), self.forwards)
+
     def seconds(self) -> float:
-        """Return the wall time since `start`."""
-        return time.perf_counter() - self._started
+        """Return the wall time since `start`, and that of an earlier start."""
+        return self._spent.wall_seconds + time.perf_counter() - self._started
 
     def peak_memory(self) -> int:
         """Return the bytes of the peak so far: of the CUDA allocator, or of the process without a CUDA device."""

@@ -5,6 +5,7 @@ A LoRA run does not write its frozen base again (but FSDP does). Only this folde
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from unlearn.cost import Cost
 from unlearn.errors import UserError
 from unlearn.processes import engine_of
 
@@ -21,8 +23,8 @@ WEIGHTS = "trained.safetensors"
 POSITION = "position.json"
 
 
-def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int) -> None:
-    """Write the state after `step` optimiser steps; the previous one stays until the new one is whole."""
+def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int, spent: Cost) -> None:
+    """Write the state after `step` steps, which cost `spent`; the last state stays until the new one is whole."""
     from safetensors.torch import save_file
 
     fresh, kept, old = (run / f"{STATE}{suffix}" for suffix in (".new", "", ".old"))
@@ -36,7 +38,7 @@ def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int) -> No
     if accelerator.is_main_process:
         if not engine_of(accelerator.state).keeps_weights:
             save_file({name: p.detach().cpu().contiguous() for name, p in trained(model)}, fresh / WEIGHTS)
-        (fresh / POSITION).write_text(json.dumps({"step": step, **_made_by(accelerator.state)}))
+        (fresh / POSITION).write_text(json.dumps({"step": step, "cost": asdict(spent), **_made_by(accelerator.state)}))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(old, ignore_errors=True)
@@ -47,13 +49,13 @@ def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int) -> No
     accelerator.wait_for_everyone()
 
 
-def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> int:
-    """Load the state of `run` into everything that was prepared; return the number of steps done, 0 without a state."""
+def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> tuple[int, Cost]:
+    """Load the state of `run` into everything that was prepared; return the steps done and what they cost."""
     from safetensors.torch import load_file
 
     folder = existing(run)
     if folder is None:
-        return 0
+        return 0, Cost()
     hook = accelerator.register_load_state_pre_hook(_leave_models_out)
     accelerator.load_state(str(folder), load_module_strict=False)
     hook.remove()
@@ -62,7 +64,8 @@ def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> int:
         with torch.no_grad():
             for name, parameter in trained(model):
                 parameter.copy_(saved[name])
-    return json.loads((folder / POSITION).read_text())["step"]
+    position = json.loads((folder / POSITION).read_text())
+    return position["step"], Cost(**position["cost"])
 
 
 def check(state: AcceleratorState, run: Path) -> None:

@@ -5,10 +5,9 @@ that step, in its own unit. So 1 x 8, 1 x (2 x 4), 2 x (4 x 1) and 2 x (2 x 2) s
 """
 
 import math
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -60,16 +59,17 @@ class Trainer:
         self.engine = engine_of(self.accelerator.state)
         self.steps = self._steps()
         self._prepare()
-        started = time.perf_counter()
         with Meter(self.model) as meter:
             self.facts = self._facts()
-            done = state.restore(self.accelerator, self.model, self.run.folder)
+            done, spent = state.restore(self.accelerator, self.model, self.run.folder)
+            if done:
+                meter.start(spent)
             if self.accelerator.is_main_process:
                 self.run.keep_log(done)
             for number, batches in enumerate(tqdm(self._batches(done), **self._bar(done)), done + 1):
                 self._record(number, self._step(batches, number))
                 if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(self.steps):
-                    state.save(self.accelerator, self.model, self.run.folder, number)
+                    state.save(self.accelerator, self.model, self.run.folder, number, meter.cost())
         if self.engine.shards:
             gather(self.accelerator, self.wrapped, self.model)
         scale = self.method.extrapolation()
@@ -78,14 +78,7 @@ class Trainer:
         # Not end_training(), after which a process of several could not train again (a sweep).
         for tracker in self.accelerator.trackers:
             tracker.finish()
-        seconds = time.perf_counter() - started
-        return {
-            "wall_seconds": seconds,
-            "peak_memory_bytes": meter.peak_memory(),
-            "forwards": meter.forwards,
-            "steps": len(self.steps),
-            "resumed_at": done,
-        }
+        return {**asdict(meter.cost()), "steps": len(self.steps), "resumed_at": done}
 
     def _steps(self) -> list[tuple[Phase, Step]]:
         cfg, sizes = self.cfg, {name: len(samples) for name, samples in self.sets.items()}

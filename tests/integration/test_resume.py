@@ -59,7 +59,11 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
     heal()
     torch.manual_seed(77)
     cut = script("forget", *NPO_KL, *RUN, *LORA, f"save_dir={tmp_path / 'cut'}", family=kind)
-    assert json.loads((cut / "done.json").read_text())["cost"]["resumed_at"] == resumed
+    spent, all_at_once = (json.loads((run / "done.json").read_text())["cost"] for run in (cut, whole))
+    assert spent["resumed_at"] == resumed
+    assert {key: spent[key] for key in ("forwards", "steps")} == {
+        key: all_at_once[key] for key in ("forwards", "steps")
+    }
     assert_same_run(tiny_families[kind], whole, cut)
     assert not list(cut.glob("state*"))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unlearn.cost import Meter
+from unlearn.cost import Cost, Meter
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.parts import Finished, Parts
@@ -111,7 +111,7 @@ def test_the_meter_counts_forwards_since_the_start_and_leaves_no_hook():
     model = torch.nn.Linear(2, 2)
     with Meter(model) as meter:
         model(torch.zeros(1, 2))
-        meter.start()
+        meter.start(Cost())
         model(torch.zeros(1, 2))
         model(torch.zeros(1, 2))
         assert meter.forwards == 2
@@ -119,3 +119,14 @@ def test_the_meter_counts_forwards_since_the_start_and_leaves_no_hook():
         assert meter.peak_memory() > 1_000_000 or torch.cuda.is_available()
     model(torch.zeros(1, 2))
     assert meter.forwards == 2
+
+
+def test_the_meter_counts_on_from_what_an_earlier_start_spent():
+    model = torch.nn.Linear(2, 2)
+    with Meter(model) as meter:
+        model(torch.zeros(1, 2))
+        meter.start(Cost(wall_seconds=1000.0, peak_memory_bytes=2**60, forwards=30))
+        model(torch.zeros(1, 2))
+    cost = meter.cost()
+    assert (cost.forwards, cost.peak_memory_bytes) == (31, 2**60)
+    assert cost.wall_seconds >= 1000

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from unlearn.config.schema import Metrics
-from unlearn.cost import Meter
+from unlearn.cost import Cost, Meter
 from unlearn.evaluation.parts import BatchKey, Finished
 from unlearn.evaluation.plan import Plan, assigned
 from unlearn.evaluation.results import write_results
@@ -67,7 +67,7 @@ def _score(
     tasks = {task.name: task for task in settings.tasks}
     with _eval_mode(model), Meter(model) as meter:
         for task, index in tqdm(keys, desc="evaluate", unit="batch", disable=not state.is_main_process):
-            meter.start()
+            meter.start(Cost())
             items, new_tokens = plan.batches[task, index], tasks[task].max_new_tokens
             records = score_items(
                 model, encoder, items, settings.max_length, new_tokens, settings.metrics is Metrics.released
