@@ -9,10 +9,10 @@ Reads the evaluation logs alone. Exit status 1 where a promise is not kept, 2 wh
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from promises import Check, status
 
 from unlearn.errors import UserError
 from unlearn.experiment.config import ExperimentConfig, golds, load_experiment, references, unlearned
@@ -25,30 +25,6 @@ LOG = "eval_log_aggregated.json"
 FREE = {"captions": "forget_captions", "QA": "forget_qa"}
 """The forget tasks with free answers."""
 Logs = Mapping[str, EvalLog]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A figure and the bound that it keeps or breaks: "ge", "gt", "lt" or "le"."""
-
-    what: str
-    value: float
-    relation: str
-    bound: float
-
-    def passed(self) -> bool:
-        """Tell whether the figure keeps its bound; nothing that is not a number does."""
-        return {
-            "ge": self.value >= self.bound,
-            "gt": self.value > self.bound,
-            "le": self.value <= self.bound,
-            "lt": self.value < self.bound,
-        }[self.relation]
-
-    def line(self) -> str:
-        """Return the line that is printed."""
-        sign = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[self.relation]
-        return f"{'pass' if self.passed() else 'FAIL'}  {self.what:<66} {self.value:8.4f} {sign:>2} {self.bound:.4g}"
 
 
 def checks(logs: Logs, gold_names: Sequence[str], method_names: Sequence[str]) -> list[Check]:
@@ -142,10 +118,7 @@ def main(overrides: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join(check.line() for check in found))
-    failed = sum(not check.passed() for check in found)
-    print(f"{len(found) - failed} of {len(found)} promises kept")
-    return int(failed > 0)
+    return status(found)
 
 
 if __name__ == "__main__":

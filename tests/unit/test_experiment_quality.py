@@ -1,9 +1,9 @@
 """The check of the mini benchmark on hand-made logs: all promises kept, then each broken on its own."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import mini_quality
 import numpy as np
 import pytest
 
@@ -11,7 +11,6 @@ from unlearn.config.schema import Metrics
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Manifest, Role, TaskInfo
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "mini_quality.py"
 GOLDS = ["gold", "gold_seed1", "gold_seed2"]
 METHODS = ["grad_ascent", "npo"]
 ITEMS = 60
@@ -19,14 +18,6 @@ CHOICE = ("retain_names", "real_faces", "real_world", "retain_heldout_names", "f
 FREE = ("retain_captions", "retain_qa", "forget_captions", "forget_qa")
 ROLES = {"retain": Role.retain, "forget": Role.forget, "real": Role.real}
 INFOS = {name: TaskInfo(name, ROLES[name.split("_")[0]], name in CHOICE) for name in (*CHOICE, *FREE)}
-
-
-@pytest.fixture(scope="module")
-def quality():
-    spec = importlib.util.spec_from_file_location("mini_quality", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def task(right=1.0, log_ratio=3.0, loss=0.05, rouge=0.95, shift=0.0):
@@ -63,15 +54,15 @@ def logs():
     return kept | {"grad_ascent": wrecked, "npo": model(True)}
 
 
-def broken(quality, logs, *changed):
+def broken(logs, *changed):
     """Return the promises that are broken with some tasks of some models replaced."""
     for name, key, value in changed:
         logs[name] = replace(logs[name], tasks={**logs[name].tasks, key: value})
-    return [check.what for check in quality.checks(logs, GOLDS, METHODS) if not check.passed()]
+    return [check.what for check in mini_quality.checks(logs, GOLDS, METHODS) if not check.passed()]
 
 
-def test_a_good_benchmark_keeps_every_promise(quality, logs):
-    assert broken(quality, logs) == []
+def test_a_good_benchmark_keeps_every_promise(logs):
+    assert broken(logs) == []
 
 
 @pytest.mark.parametrize(
@@ -93,21 +84,21 @@ def test_a_good_benchmark_keeps_every_promise(quality, logs):
         ([("grad_ascent", "real_faces", task())], None),
     ],
 )
-def test_a_broken_promise_is_told(quality, logs, changed, what):
-    found = broken(quality, logs, *changed)
+def test_a_broken_promise_is_told(logs, changed, what):
+    found = broken(logs, *changed)
     assert (what is None and found == []) or any(what in text for text in found), found
 
 
-def test_a_method_that_wrecks_the_model_does_not_count_as_near(quality, logs):
+def test_a_method_that_wrecks_the_model_does_not_count_as_near(logs):
     logs["npo"] = logs["grad_ascent"]
-    assert any("no method keeps its utility" in text for text in broken(quality, logs))
+    assert any("no method keeps its utility" in text for text in broken(logs))
 
 
-def test_ascent_that_wrecks_nothing_is_told(quality, logs):
+def test_ascent_that_wrecks_nothing_is_told(logs):
     logs["grad_ascent"] = logs["npo"]
-    assert broken(quality, logs) == ["grad_ascent: model utility, half of base's"]
+    assert broken(logs) == ["grad_ascent: model utility, half of base's"]
 
 
-def test_an_absent_log_is_an_error(quality, tmp_path, capsys):
-    assert quality.main([f"root={tmp_path}"]) == 2
+def test_an_absent_log_is_an_error(tmp_path, capsys):
+    assert mini_quality.main([f"root={tmp_path}"]) == 2
     assert "error:" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""Whether experiment `mini_all` shows what it must: a method that comes near to gold, and golds that are alike.
+
+    snakemake --cores 2 --config experiment=mini_all
+    python benchmarks/mini_all_check.py [overrides of config/experiment/mini_all.yaml, e.g. root=runs/other]
+
+The best method is the one whose chosen trial is nearest to gold on the half of the people that selects; every figure is
+of the other half. Exit status 1 where a promise is not kept, 2 where something is absent.
+"""
+
+import csv
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from promises import Check, status
+
+from unlearn.errors import UserError
+from unlearn.experiment.config import ExperimentConfig, base, golds, load_experiment, swept
+from unlearn.metrics.distance import FORGET, Comparison, compare
+from unlearn.metrics.logs import EvalLog, read_log
+from unlearn.metrics.people import Half, half
+
+LOG = "eval_log_aggregated.json"
+Logs = Mapping[str, EvalLog]
+
+
+def checks(logs: Logs, gold_names: Sequence[str], best: str) -> list[Check]:
+    """Return all promises; `logs` has base, the golds and the best method by name."""
+    unlearned = {name: logs[name] for name in ("base", best)}
+    found = compare(unlearned, {name: logs[name] for name in gold_names}, base="base")
+    return [*_forgetting(found, best), *_spread(found), *_pairs(logs, gold_names, found)]
+
+
+def _forgetting(found: Comparison, best: str) -> Iterator[Check]:
+    """The best method leaves at most 0.6 of base's distance, and more than chance lies between them."""
+    near, far = (found.models[name].sets[FORGET] for name in (best, "base"))
+    yield Check(f"{best}: D forget, 0.6 of base's", near.value, "le", 0.6 * far.value)
+    yield Check(f"{best}: upper end of D forget, base's lower end", _known(near.high), "lt", _known(far.low))
+
+
+def _known(value: float | None) -> float:
+    """Return a bound; where there is none, no figure keeps it."""
+    return math.nan if value is None else value
+
+
+def _spread(found: Comparison) -> Iterator[Check]:
+    """Every gold lies within gold's spread on the forget set, and base beyond it."""
+    spread = _known((found.band or {}).get(FORGET))
+    for name, gold in found.golds.items():
+        yield Check(f"{name}: D forget, gold's spread", gold.sets[FORGET].value, "le", spread)
+    yield Check("base: D forget, gold's spread", found.models["base"].sets[FORGET].value, "gt", spread)
+
+
+def _pairs(logs: Logs, gold_names: Sequence[str], found: Comparison) -> Iterator[Check]:
+    """Any two golds are at least five times nearer to each other than base is to them."""
+    bound = found.models["base"].sets[FORGET].value / 5
+    for a, b in combinations(gold_names, 2):
+        pair = compare({b: logs[b]}, {a: logs[a]}, draws=0).models[b]
+        yield Check(f"D forget of {a} and {b}, a fifth of base's", pair.sets[FORGET].value, "lt", bound)
+
+
+def chosen(cfg: ExperimentConfig) -> tuple[str, Path]:
+    """Return method and folder of the chosen trial with the smallest max D. Raises UserError where none is chosen."""
+    # The file of all trials is written even where a method has none to choose.
+    if not (swept(cfg) / "selection.json").is_file():
+        raise UserError(f"{swept(cfg)} has no selection.json; run the experiment to its end first.")
+    with (swept(cfg) / "trials.csv").open(encoding="utf-8") as lines:
+        trials = [row for row in csv.DictReader(lines) if row["chosen"] == "true"]
+    best = min(trials, key=lambda row: float(row["D Max"]))
+    return best["method"], Path(best["folder"])
+
+
+def main(overrides: list[str]) -> int:
+    """Print every figure with its bound and return the exit status."""
+    try:
+        cfg = load_experiment("mini_all", overrides)
+        best, folder = chosen(cfg)
+        models = {model.name: model.results for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
+        logs = {name: half(read_log(path / LOG), Half.report, cfg.sweep.seed) for name, path in models.items()}
+        found = checks(logs, [model.name for model in golds(cfg)], best)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return status(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""Figures that must keep a bound, and how a script says which do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure and the bound that it keeps or breaks: "ge", "gt", "lt" or "le"."""
+
+    what: str
+    value: float
+    relation: str
+    bound: float
+
+    def passed(self) -> bool:
+        """Tell whether the figure keeps its bound; nothing that is not a number does."""
+        return {
+            "ge": self.value >= self.bound,
+            "gt": self.value > self.bound,
+            "le": self.value <= self.bound,
+            "lt": self.value < self.bound,
+        }[self.relation]
+
+    def line(self) -> str:
+        """Return the line that is printed."""
+        sign = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[self.relation]
+        return f"{'pass' if self.passed() else 'FAIL'}  {self.what:<66} {self.value:8.4f} {sign:>2} {self.bound:.4g}"
+
+
+def status(found: Sequence[Check]) -> int:
+    """Print every figure with its bound and return the exit status: 1 where a bound is broken."""
+    print("\n".join(check.line() for check in found))
+    failed = sum(not check.passed() for check in found)
+    print(f"{len(found) - failed} of {len(found)} promises kept")
+    return int(failed > 0)
