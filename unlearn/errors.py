@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class NonFiniteLossError(UserError):
-    """A loss or gradient that is NaN or infinite: the run stops, the last state stays."""
+    """A loss or gradient that is NaN or infinite: the run stops, the last state stays. Also of a model's evaluation."""
 
 
 def nearest(given: str, allowed: list[str]) -> str:

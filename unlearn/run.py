@@ -3,7 +3,7 @@
 config.yaml      the validated configuration        provenance.json  commit, versions, hardware, fingerprints
 manifest.json    what trained and what was frozen   log.jsonl        one line per optimiser step
 state/           resumable state, gone at the end   done.json        written last, with the cost
-stopped.json     instead of done.json, of a trial of a sweep whose loss stopped being finite
+stopped.json     of a trial of a sweep that was given up, since its loss is not finite
 """
 
 import json
@@ -46,8 +46,8 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Tell whether this very run stopped for good and has no model."""
-        return not self.done and _identity_in(self.folder / STOPPED) == self.identity
+        """Tell whether this very run was given up: its loss, or that of the model that it made, is not finite."""
+        return _identity_in(self.folder / STOPPED) == self.identity
 
     @property
     def begun(self) -> bool:
@@ -74,10 +74,11 @@ class Run:
 
     def end(self, facts: dict[str, Any]) -> None:
         """Mark the run as ended."""
+        (self.folder / STOPPED).unlink(missing_ok=True)
         write_json(self.folder / "done.json", {"identity": self.identity, "version": __version__, **facts})
 
     def stop(self, reason: str) -> None:
-        """Mark the run as stopped for good: to start it again would end in the same way."""
+        """Mark the run as given up: to start it again would end in the same way."""
         write_json(self.folder / STOPPED, {"identity": self.identity, "version": __version__, "reason": reason})
 
 

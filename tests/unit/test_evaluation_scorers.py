@@ -209,12 +209,12 @@ def test_one_forward_scores_all_answers_and_each_picture_is_encoded_once(tiny):
 
 
 def test_a_model_with_broken_weights_is_refused(tiny):
-    from unlearn.errors import UserError
+    from unlearn.errors import NonFiniteLossError
 
     model, encoder = tiny
     with torch.no_grad():
         next(decoder(model).parameters()).fill_(math.nan)
-    with pytest.raises(UserError, match="no finite probability to d; its weights are broken"):
+    with pytest.raises(NonFiniteLossError, match="no finite probability to d; its weights are broken"):
         score_items(model, encoder, TEXTUAL, 256, NEW_TOKENS)
 
 

@@ -231,6 +231,20 @@ def test_without_a_sweep_a_run_that_diverges_is_a_failure(folders):
     assert not (root / "diverge" / "stopped.json").exists()
 
 
+def test_a_trial_whose_model_gives_no_finite_loss_is_noted_in_the_models_folder(monkeypatch, tmp_path):
+    from unlearn.files import write_json
+    from unlearn.run import IDENTITY
+
+    def main(config):
+        raise NonFiniteLossError("The model gives no finite probability to cap-1; its weights are broken.")
+
+    write_json(tmp_path / IDENTITY, {"identity": "x"})
+    monkeypatch.setattr(stage, "script_main", lambda _script: main)
+    monkeypatch.setattr(stage, "script_config", lambda *_: SimpleNamespace(model_path=str(tmp_path)))
+    assert stage.launch(["--trials", "mm/eval", f"model_path={tmp_path}"]) == 0
+    assert lying_in(tmp_path).stopped
+
+
 def test_a_run_that_ended_after_all_is_not_stopped(tmp_path):
     from unlearn.run import IDENTITY, Run
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unlearn.data.collate import Collator
 from unlearn.data.samples import Encoded, Sample
-from unlearn.errors import UserError
+from unlearn.errors import NonFiniteLossError
 from unlearn.evaluation.generation import generate
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.vision import Pictures, without_vision
@@ -38,8 +38,8 @@ def score_items(
 
     blind  every record also has the greedy answer to the question without the picture (CLEAR's published ROUGE)
 
-    The model must be in eval mode. Raises UserError for a sample longer than `max_length` and for a model that gives
-    no finite probabilities.
+    The model must be in eval mode. Raises UserError for a sample longer than `max_length` and NonFiniteLossError for
+    a model that gives no finite probabilities.
     """
     encoded = [_encode(encoder, item, max_length) for item in items]
     prompts = [prompt for prompt, _ in encoded]
@@ -90,7 +90,9 @@ def _score_answers(
     scores: list[list[dict[str, Any]]] = [[] for _ in items]
     for i, text, values in zip(owners, texts, answer_scores(label_logits(model, batch), len(texts)), strict=True):
         if not all(map(math.isfinite, values["logp"])):
-            raise UserError(f"The model gives no finite probability to {items[i].uid}; its weights are broken.")
+            raise NonFiniteLossError(
+                f"The model gives no finite probability to {items[i].uid}; its weights are broken."
+            )
         scores[i].append({"text": text, **values})
     return scores
 

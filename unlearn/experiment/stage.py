@@ -5,8 +5,8 @@
 is `mm/forget.py forget_loss=npo` and then `mm/forget.py forget_loss=grad_ascent lr=1e-4`, without a second start of
 Python. A sweep (`mm/forget.py -m forget_loss=npo,grad_ascent`) cannot give each run its own overrides.
 
-With `--trials` before the script, runs are trials of a sweep: one whose loss stops being finite is an outcome, which is
-noted in its folder and neither repeated nor evaluated.
+With `--trials` before the script, runs are trials of a sweep: one whose loss is not finite, in training or evaluation,
+is an outcome, which is noted in its folder and neither repeated nor evaluated.
 """
 
 import argparse
@@ -60,18 +60,18 @@ def run_all(script: str, runs: Sequence[list[str]], trials: bool) -> list[UserEr
 
 
 def _try(main: Any, config: Any) -> None:
-    """Run or evaluate a trial, unless its training is known to have stopped; note it where it stops now."""
+    """Run or evaluate a trial, unless it is known to be given up; note it where that happens now."""
     run = _run_of(config)
     if run.stopped:
-        log.info("%s stopped at a loss that is not finite: nothing to do.", run.folder)
+        log.info("%s is given up, since its loss is not finite: nothing to do.", run.folder)
         return
     try:
         main(config)
     except NonFiniteLossError as error:
         from accelerate import PartialState
 
-        log.warning("%s has no model: %s", run.folder, error)
-        # The state of the training that stopped, which every process has.
+        log.warning("%s is given up: %s", run.folder, error)
+        # The state of what stopped, which every process has.
         if PartialState().is_main_process:
             run.stop(str(error))
 
