@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "processes": {"errors"},
     "limits": {"config.schema", "errors", "methods.base", "processes"},
     "sharding": {"config.schema", "processes"},
-    "state": {"errors", "processes"},
+    "state": {"cost", "errors", "processes"},
     "engine": {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
     },
