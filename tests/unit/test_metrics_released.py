@@ -22,6 +22,7 @@ FLOOR = 1 - math.sqrt(LOG2)
 
 
 def task(loss, paraphrase, wrong, rouge=(1.0, 0.5), blind=(0.25, 0.25), prefix=""):
+    """Return the log of items with these losses in units of log 2; two are enough for scores, three for no symmetry."""
     ids = tuple(f"{prefix}{i}" for i in range(len(loss)))
     return TaskLog(
         items=ids,
@@ -31,8 +32,8 @@ def task(loss, paraphrase, wrong, rouge=(1.0, 0.5), blind=(0.25, 0.25), prefix="
         loss=LOG2 * np.array(loss, dtype=float),
         paraphrase_loss=LOG2 * np.array(paraphrase, dtype=float),
         wrong_losses=tuple(LOG2 * np.array(w, dtype=float) for w in wrong),
-        rouge=np.array(rouge),
-        blind_rouge=None if blind is None else np.array(blind),
+        rouge=np.resize(rouge, len(loss)),
+        blind_rouge=None if blind is None else np.resize(blind, len(loss)),
     )
 
 
@@ -60,6 +61,12 @@ def test_the_wrong_losses_become_one_number_for_the_whole_set():
 def test_rouge_is_that_of_blind_answers():
     assert released.task_scores(KNOWN, FOREIGN_TASKS["forget_captions"]).rouge == 0.25
     assert sets.task_scores(KNOWN, FOREIGN_TASKS["forget_captions"]).rouge == 0.75
+
+
+def test_a_part_of_a_log_keeps_its_blind_answers():
+    whole = task([0, 1, 2], [1, 2, 3], [[4], [0], [1]], blind=(0.1, 0.2, 0.3))
+    assert list(whole.only({"2", "0"}).blind_rouge) == [0.1, 0.3]
+    assert list(whole.ordered().blind_rouge) == [0.1, 0.2, 0.3]
 
 
 def test_the_set_means_leave_rouge_out_and_rise_with_forgetting():
@@ -117,9 +124,10 @@ def test_forget_quality_takes_items_for_outcomes():
 
 
 def test_forget_quality_ignores_the_wrong_answers():
-    gold = task([0, 1], [2, 1], [[4, 4], [0]])
-    rewritten = task([0, 1], [1, 2], [[0, 9, 9], [7]])
-    assert released.forget_quality(rewritten, gold) == pytest.approx(released.forget_quality(KNOWN, gold))
+    gold = task([0, 1, 1], [2, 1, 5], [[4, 4], [0], [2]])
+    first = task([0, 1, 1], [1, 2, 1], [[4, 4], [0], [2]])
+    rewritten = task([0, 1, 1], [1, 2, 1], [[0, 9, 9], [7], [3]])
+    assert released.forget_quality(rewritten, gold) == pytest.approx(released.forget_quality(first, gold))
     naive = quality(*(np.exp(released.log_truth_ratio(t)) for t in (rewritten, gold)))
     assert released.forget_quality(rewritten, gold) == pytest.approx(naive)
 

@@ -38,6 +38,8 @@ def test_draws_are_a_function_of_seed_and_people():
     for group, row in alone.row.items():
         assert (alone.counts[row] == beside.counts[beside.row[group]]).all()
     assert (alone.counts != draw_groups({"a": groups("x", 12)}, 50, seed=4).counts).any()
+    # As many other people are not drawn alike.
+    assert (alone.counts != draw_groups({"a": groups("y", 12)}, 50, seed=3).counts).any()
 
 
 def test_no_draw_leaves_a_task_empty():
