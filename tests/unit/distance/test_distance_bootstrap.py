@@ -6,7 +6,7 @@ import pytest
 from unlearn.metrics.bootstrap import Interval, draw_groups, draw_seeds, interval
 from unlearn.metrics.transport import Scored, transport
 
-PEOPLE, ROWS, TRIALS = 60, 5, 400
+PEOPLE, ROWS, TRIALS, DRAWS = 100, 3, 300, 300
 
 
 def test_interval():
@@ -67,22 +67,22 @@ def same_mean(rng):
     return np.full(PEOPLE * ROWS, 0.5), np.repeat(rng.uniform(0, 1, PEOPLE), ROWS)
 
 
-def coverage(simulate, truth, unit):
-    """Return how often the interval holds the truth when `unit` rows at a time are drawn."""
+def coverage(simulate, truth, unit, trials):
+    """Return the share of samples whose interval holds the truth when `unit` rows at a time are drawn."""
     names = [str(i // unit) for i in range(PEOPLE * ROWS)]
     hits = 0
-    for trial in range(TRIALS):
-        draws = draw_groups({"task": names}, 400, seed=trial)
+    for trial in range(trials):
+        draws = draw_groups({"task": names}, DRAWS, seed=trial)
         rows = np.array([draws.row[name] for name in names])
         model, gold = (Scored(values, rows) for values in simulate(np.random.default_rng(trial)))
-        found = interval(transport(model, [gold], draws.counts, np.ones((1, 401)))[0])
+        found = interval(transport(model, [gold], draws.counts, np.ones((1, 1 + DRAWS)))[0])
         hits += found.low <= truth <= found.high
-    return hits / TRIALS
+    return hits / trials
 
 
 @pytest.mark.parametrize(("simulate", "truth"), [(apart, 0.4), (same_mean, 0.25)])
 def test_the_interval_covers_the_truth_in_95_of_100_samples_of_people(simulate, truth):
     error = (0.95 * 0.05 / TRIALS) ** 0.5
-    assert coverage(simulate, truth, unit=ROWS) == pytest.approx(0.95, abs=3 * error)
+    assert coverage(simulate, truth, ROWS, TRIALS) == pytest.approx(0.95, abs=3 * error)
     # Drawn row by row, the intervals are too short by the square root of the rows a person: far fewer hold the truth.
-    assert coverage(simulate, truth, unit=1) < 0.8
+    assert coverage(simulate, truth, 1, TRIALS // 3) < 0.85

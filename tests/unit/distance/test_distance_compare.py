@@ -83,7 +83,7 @@ def naive_compare(model, golds, draws, seed):
 def test_against_a_naive_twin(new_random):
     base, golds = new_random(0, shift=0.4), {f"g{seed}": new_random(seed) for seed in (1, 2, 3)}
     model = new_random(9, shift=0.1)
-    draws, seed = 40, 5
+    draws, seed = 16, 5
     found = compare({"base": base, "m": model}, golds, base="base", draws=draws, seed=seed)
     naive = {n: naive_compare(log, list(golds.values()), draws, seed) for n, log in (("base", base), ("m", model))}
     for name, sets in naive.items():
