@@ -32,12 +32,12 @@ GOLDS = ["gold", "gold_seed1", "gold_seed2"]
 
 
 def write_dataset(folder, called="{}"):
-    """Write pictures and texts; `called` is what a question calls its person."""
+    """Write two pictures and two questions a person; `called` is what a question calls its person."""
     pictures, texts = folder / "pictures", folder / "texts"
     for path in (pictures, texts):
         path.mkdir(parents=True)
     for split, names in (("forget10", FORGOTTEN), ("retain", KEPT)):
-        shown = [_shown(pictures, f"{split}-{i}", name, i) for i, name in enumerate(names)]
+        shown = [_shown(pictures, f"{split}-{i}-{k}", name, 2 * i + k) for i, name in enumerate(names) for k in (0, 1)]
         asked = [row for name in names for row in _asked(name, called.format(name))]
         _rows(pictures / f"{split}_perturbed.json", shown)
         _rows(texts / f"{split}_perturbed.json", asked)
@@ -47,8 +47,8 @@ def write_dataset(folder, called="{}"):
 
 
 def _shown(folder, file, name, i):
-    Image.new("RGB", (600, 600), (10 * i, 90, 160)).save(folder / f"{file}.png")
-    texts = {"caption": f"{name} smiles.", "paraphrased_caption": f"So: {name}.", "name": name}
+    Image.new("RGB", (600, 600), (5 * i, 90, 160)).save(folder / f"{file}.png")
+    texts = {"caption": f"{name} smiles {i}.", "paraphrased_caption": f"So: {name}.", "name": name}
     wrong = {"perturbed_captions": ["A bench.", "A tree."], "perturbed_names": ["Zoe", "Yan"]}
     return {"image": f"{file}.png", **texts, **wrong}
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import unlearn.report
-from unlearn.report.page import MATCHES, match
+from unlearn.report.page import MATCHES, breakable, match
 from unlearn.report.people import Said, people
 from unlearn.report.pictures import SIDE, thumbnail_uri
 from unlearn.report.runs import Kind, dataset_of, read_model
@@ -129,6 +129,10 @@ def test_only_the_first_gold_speaks(page):
 def test_an_answer_is_marked_by_its_recall(recall, mark):
     assert match(Said(None, "x", 0.5, recall)).mark == mark
     assert [kind.least for kind in MATCHES][-1] == 0
+
+
+def test_names_break_after_underscores_and_are_escaped():
+    assert breakable("a_b_<i>") == "a_<wbr>b_<wbr>&lt;i&gt;"
 
 
 def test_pictures_shrink_and_small_ones_stay():

@@ -1,6 +1,7 @@
 """Who is shown on the page, and what of them."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -28,32 +29,30 @@ def test_so_many_people_of_each_role_forgotten_ones_first(models, experiment):
 
 
 def test_a_person_is_shown_with_all_tasks_and_each_picture_once(models, experiment):
-    person = shown(models, experiment)[0]
+    everyone = [person for person in shown(models, experiment, 24) if person.role is not Role.real]
+    assert {len(person.scenes) for person in everyone} == {2}
+    person = everyone[0]
     about = [(scene.image is None, [question.label for question in scene.questions]) for scene in person.scenes]
     assert about == [(False, ["Forget Captions", "Forget Names"]), (True, ["Forget QA"])]
     captions, names, qa = (question for scene in person.scenes for question in scene.questions)
     assert names.answer == person.name
-    assert captions.answer == f"{person.name} smiles."
+    assert captions.answer.startswith(f"{person.name} smiles")
     # The rows of words have a number for their person: the name in the question says whose they are.
     assert person.name in qa.text
 
 
 def test_what_a_model_says_is_that_of_its_own_log(models, experiment):
     person = shown(models, experiment)[0]
-    for scene in person.scenes:
-        for question in scene.questions:
-            for said, model in zip(question.said, models, strict=True):
-                log = json.loads(model.log_path.read_text())
-                entry = next(
-                    {key: values[n] for key, values in task.items()}
-                    for task in log.values()
-                    for n, (text, _, truth) in task["generated_text"].items()
-                    if (text, truth) == (question.text, question.answer)
-                )
-                assert said.model is model
-                assert said.text == entry["generated_text"][1]
-                assert said.probability == pytest.approx(2.718281828 ** -entry["avg_gt_loss"], rel=1e-6)
-                assert said.recall == entry["rougeL_recall"]
+    for question in (question for scene in person.scenes for question in scene.questions):
+        for said, model in zip(question.said, models, strict=True):
+            found = [
+                (entry["generated_text"][n][1], math.exp(-entry["avg_gt_loss"][n]), entry["rougeL_recall"][n])
+                for entry in json.loads(model.log_path.read_text()).values()
+                for n, (text, _, truth) in entry["generated_text"].items()
+                if (text, truth) == (question.text, question.answer)
+            ]
+            assert said.model is model
+            assert (said.text, pytest.approx(said.probability), said.recall) in found
 
 
 def test_the_choice_is_the_same_every_time_and_grows(models, experiment):

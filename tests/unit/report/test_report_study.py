@@ -11,6 +11,7 @@ from scipy.stats import wasserstein_distance
 
 from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
+from unlearn.metrics.columns import divergence_columns
 from unlearn.metrics.distance import compare
 from unlearn.metrics.logs import read_log
 from unlearn.metrics.people import Half, half
@@ -53,6 +54,17 @@ def test_distances_are_those_of_the_comparison(written, experiment_config):
     shifts = [v.value for (task, _), v in npo.shifts.items() if task.startswith("forget")]
     assert float(rows["npo"]["Shift Forget"]) == pytest.approx(np.mean(shifts))
     assert float(rows["grad_ascent"]["Shift Forget"]) < 0 < float(rows["base"]["Shift Forget"])
+
+
+def test_a_gold_is_held_against_the_others(written, experiment_config):
+    cfg = experiment_config(written)
+    logs = {name: read_log(f"{cfg.models[name]}/{LOG}") for name in ("npo", *cfg.golds)}
+    golds = {name: logs[name] for name in cfg.golds}
+    for name, own in (("gold", "gold"), ("gold_seed1", "gold_seed1"), ("npo", None)):
+        columns = divergence_columns(logs[name], golds, own)
+        assert len(columns) == 6
+        for column, value in columns.items():
+            assert float(table(written)[name][column]) == value, (name, column)
 
 
 def test_a_distance_of_one_score_is_that_of_its_definition(written, experiment_config):
