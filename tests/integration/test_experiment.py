@@ -169,7 +169,8 @@ def without_costs(root):
 
 def reported(root):
     """Return the bytes of all files that the report and the choice write."""
-    return {path.relative_to(root): path.read_bytes() for path in [*root.glob("*.*"), *root.glob("sweep/*.*")]}
+    places = ("*.*", "figures/*", "sweep/*.*")
+    return {path.relative_to(root): path.read_bytes() for place in places for path in root.glob(place)}
 
 
 def check_choice(root):

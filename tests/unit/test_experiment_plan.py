@@ -102,9 +102,9 @@ def _configs(stage):
     return [job.config for job in stage.jobs]
 
 
-def test_a_job_carries_the_config_of_its_command():
-    job = stages("demo")["forget"].jobs[1]
-    assert job.config == script_config("mm/forget", list(job.overrides))
+def test_a_job_carries_the_config_that_its_command_gives():
+    jobs = [job for name in ("eval_references", "forget_2", "eval_methods_1") for job in stages(*SWEPT)[name].jobs]
+    assert [job.config for job in jobs] == [script_config(job.script, list(job.overrides)) for job in jobs]
 
 
 def test_runs_per_process_deals_out_methods_and_their_evaluations():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -145,13 +145,13 @@ class Model:
 
     folder    of the run; the pretrained model has only results in it
     trained   whether the experiment trains it
-    settings  overrides that make it one of several trials of the method `name`
+    settings  keys that make it one of several trials of the method `name`
     """
 
     name: str
     folder: Path
     trained: bool = True
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def results(self) -> Path:

@@ -56,7 +56,7 @@ def main(cfg: SelectConfig) -> None:
     rows = [_row(trial, distances[trial], chosen.get(trial.method)) for trial in tried]
     save_rows(rows, folder / "trials.csv")
     _check_choice(cfg.methods, chosen, folder)
-    methods = {name: {"folder": str(trial.folder), "overrides": list(trial.settings)} for name, trial in chosen.items()}
+    methods = {name: _chosen(trial) for name, trial in chosen.items()}
     write_json(folder / "selection.json", {"seed": cfg.sweep.seed, "methods": methods})
 
 
@@ -114,6 +114,11 @@ def _row(trial: Trial, distances: Distances, chosen: Trial | None) -> Row:
         "chosen": str(trial == chosen).lower(),
         "folder": str(trial.folder),
     }
+
+
+def _chosen(trial: Trial) -> dict[str, Any]:
+    overrides = [f"{key}={value}" for key, value in trial.settings.items()]
+    return {"folder": str(trial.folder), "overrides": overrides}
 
 
 def _check_choice(methods: Sequence[str], chosen: Mapping[str, Trial], folder: Path) -> None:

@@ -21,9 +21,9 @@ class Trial:
     folder: Path
 
     @property
-    def settings(self) -> tuple[str, ...]:
-        """The overrides that tell it from the method's other trials."""
-        return f"lr={self.lr!r}", f"num_epochs={self.num_epochs}"
+    def settings(self) -> dict[str, float]:
+        """The keys of the forget script that tell it from the method's other trials."""
+        return {"lr": self.lr, "num_epochs": self.num_epochs}
 
 
 def trials(folder: Path, methods: Iterable[str], lr: Sequence[float], num_epochs: Sequence[int]) -> list[Trial]:
