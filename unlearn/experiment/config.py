@@ -22,7 +22,7 @@ OWN_KEYS = (
 SWEPT_KEYS = ("lr", "num_epochs")
 """Keys that a sweep sets."""
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
-RESERVED = {"stages", "logs", "sweep", "released"}
+RESERVED = {"stages", "logs", "sweep", "released", "figures"}
 """Folders of an experiment that are no model's."""
 
 
@@ -72,7 +72,9 @@ class ExperimentConfig:
     forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
     retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
     forget_modality: Modality = option(Modality.both, "both | image | text")
-    gold_seeds: list[int] = option(lambda: [0], "one gold model per seed; the first is the measure of the others")
+    gold_seeds: list[int] = option(
+        lambda: [0], "one gold model per seed; distances are to all, tests of one gold to the first"
+    )
     methods: dict[str, list[str]] = option(
         dict, "name of the run: overrides of mm/forget.py; without forget_loss=... the name is the method's"
     )
