@@ -22,8 +22,9 @@ class Half(Enum):
 def half(log: EvalLog, which: Half, seed: int) -> EvalLog:
     """Return the log restricted to one half of the people of every task.
 
-    The same person is in the same half in every task that names it, and in every log of the same items. People that
-    stand in the same tasks are divided evenly: their order by a hash of (seed, group), taken in turn.
+    The same person is in the same half in every task that names it alike, and in every log of the same items; whose
+    captions and questions have different names may be in both halves. People that stand in the same tasks are divided
+    evenly: ordered by a hash of (seed, group), they are taken in turn.
     """
     chosen = _halves({name: task.groups for name, task in log.tasks.items()}, seed)
     tasks = {}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
 from unlearn.metrics.bootstrap import Interval, draw_groups, draw_seeds
 from unlearn.metrics.columns import distance_columns
@@ -194,12 +195,20 @@ def test_halves_can_be_compared_but_not_mixed(new_random):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("forget_split", "forget05"), ("retain_split", "retain95"), ("forget_modality", "text"), ("metrics_version", 2)],
+    [
+        ("forget_split", "forget05"),
+        ("retain_split", "retain95"),
+        ("forget_modality", "text"),
+        ("metrics_version", 2),
+        ("metrics", Metrics.released),
+    ],
 )
 def test_any_two_logs_that_do_not_fit_are_refused(new_random, new_eval, key, value):
     models = {f"m{seed}": new_random(seed) for seed in (1, 2)}
     golds = {"g": new_random(3), "other": new_eval(new_random(4).tasks, "other", **{key: value})}
-    with pytest.raises(UserError, match=f"1 and other cannot be compared: {key} is .* and {value}"):
+    with pytest.raises(
+        UserError, match=f"1 and other cannot be compared: {key} is .* and {getattr(value, 'value', value)}"
+    ):
         compare(models, golds, draws=0)
     # A log without a manifest says nothing, but the two beside it do not fit.
     with pytest.raises(UserError, match=f"1 and other cannot be compared: {key}"):
