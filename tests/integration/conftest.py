@@ -81,10 +81,13 @@ def script_main(name):
 
 def overrides_of(data, models, family):
     """Overrides that point a script to the tiny data set and a tiny model."""
-    config = {"llava": "mini_llava", "qwen2_vl": "mini_qwen2_vl"}[family]
+    config = "mini_qwen2_vl" if family == "qwen2_vl" else "mini_llava"
+    end = models[family].end_token
     return [
         f"model_family={config}",
         f"model_family.hub_id={models[family].hub_id}",
+        f"model_family.answer_prefix='{models[family].answer_prefix}'",
+        f"model_family.end_token={'null' if end is None else repr(end)}",
         "model_path=null",
         f"data.path={data}",
         f"data.text_path={data}",
