@@ -39,12 +39,13 @@ def good():
 
 
 def broken(**changed):
-    found = mini_all_check.checks(good() | changed, GOLDS, "npo")
+    logs = good() | changed
+    found = mini_all_check.checks(logs, logs, GOLDS, "npo")
     return [check.what for check in found if not check.passed()]
 
 
 def test_a_good_experiment_keeps_every_promise():
-    found = mini_all_check.checks(good(), GOLDS, "npo")
+    found = mini_all_check.checks(good(), good(), GOLDS, "npo")
     assert [check.what for check in found if not check.passed()] == []
     assert len(found) == 2 + 4 + 3
     assert (found[0].value, found[0].bound) == pytest.approx((0.18 / 3, 0.6 * 0.58 / 3))
@@ -55,7 +56,7 @@ def test_a_good_experiment_keeps_every_promise():
     ("changed", "what"),
     [
         ({"npo": log(0.7)}, ["npo: D forget, 0.6 of base's"]),
-        ({"npo": log(0.45, 0.6), "base": log(0.55, 0.6)}, "npo: upper end of D forget, base's lower end"),
+        ({"npo": log(0.45, 0.6), "base": log(0.55, 0.6)}, "npo: upper end of D forget, base's lower end (all people)"),
         ({"gold_seed2": log(0.45)}, "D forget of gold and gold_seed2, a fifth of base's"),
         ({"base": log(0.34)}, "base: D forget, gold's spread"),
     ],
@@ -64,9 +65,18 @@ def test_a_broken_promise_is_told(changed, what):
     assert broken(**changed) == what if isinstance(what, list) else what in broken(**changed)
 
 
+def test_intervals_are_of_all_people_and_figures_of_the_half():
+    """Half of the people may be too few for an interval, and the other half chose the method."""
+    found = mini_all_check.checks(good(), good() | {"npo": log(0.89, 0.5)}, GOLDS, "npo")
+    assert [check.what for check in found if not check.passed()] == [
+        "npo: upper end of D forget, base's lower end (all people)"
+    ]
+
+
 def test_without_three_golds_nothing_is_known_of_their_spread():
     names = GOLDS[:2]
-    found = mini_all_check.checks({name: value for name, value in good().items() if name != GOLDS[2]}, names, "npo")
+    logs = {name: value for name, value in good().items() if name != GOLDS[2]}
+    found = mini_all_check.checks(logs, logs, names, "npo")
     assert {c.what for c in found if not c.passed()} == {f"{n}: D forget, gold's spread" for n in (*names, "base")}
 
 
