@@ -12,7 +12,7 @@ from unlearn.processes import Engine
 CANNOT: dict[Engine, frozenset[Demand]] = {
     Engine.single: frozenset(),
     Engine.ddp: frozenset(),
-    Engine.fsdp2: frozenset({Demand.whole_weights, Demand.plain_states}),
+    Engine.fsdp2: frozenset({Demand.gradients, Demand.whole_weights, Demand.plain_states}),
     Engine.zero2: frozenset({Demand.gradients}),
     Engine.zero3: frozenset({Demand.gradients, Demand.whole_weights}),
 }
@@ -49,9 +49,8 @@ def _demands(cfg: Training, method: Method) -> Iterator[tuple[Demand, str]]:
 
 def _launchers(demand: Demand) -> str:
     """Return the files of config/accelerate that meet a demand (without offloading)."""
-    return " or ".join(
-        f"config/accelerate/{engine.name}.yaml" for engine, lacking in CANNOT.items() if demand not in lacking
-    )
+    names = [f"{engine.name}.yaml" for engine, lacking in CANNOT.items() if demand not in lacking]
+    return f"{' or '.join(names)} of config/accelerate"
 
 
 def _offloads(state: AcceleratorState) -> bool:

@@ -113,7 +113,7 @@ class Demand(Enum):
     """What a method may demand of the engine that trains it (unlearn/limits.py): "... needs <value>"."""
 
     whole_weights = "every trained weight whole on each process"
-    gradients = "to look at the gradients between backward and step"
+    gradients = "the whole gradients between backward and step"
     plain_states = "optimiser states that lie whole on the device"
 
 
