@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from unlearn.config.schema import DType, Training
 from unlearn.processes import Engine
@@ -25,11 +27,12 @@ def configure(accelerator: Accelerator, engine: Engine, cfg: Training) -> None:
         # Accelerate has told transformers of ZeRO-3, zero3_init_flag or not: models would be divided while they load,
         # and neither merge adapters nor be copied as a teacher.
         unset_hf_deepspeed_config()
-    if engine is Engine.fsdp2 and cfg.model_family.dtype is DType.bfloat16:
+    if engine is Engine.fsdp2:
         from torch.distributed.fsdp import MixedPrecisionPolicy
 
-        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-        accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+        bf16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        plain = cfg.model_family.dtype is not DType.bfloat16
+        accelerator.state.fsdp_plugin.mixed_precision_policy = None if plain else bf16
 
 
 def _deepspeed(accelerator: Accelerator, cfg: Training) -> dict[str, object]:
@@ -50,6 +53,17 @@ def _deepspeed(accelerator: Accelerator, cfg: Training) -> dict[str, object]:
             "lower_precision_safe_modules": [],
         },
     }
+
+
+def prepare(
+    accelerator: Accelerator, engine: Engine, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
+) -> tuple[nn.Module, Optimizer, LRScheduler]:
+    """Return model, optimiser and schedule as the engine wraps them; call the first instead of `model`."""
+    if engine is Engine.fsdp2:
+        # Of the layers that the model's classes name not all are in it (LLaVA: those of CLIP's text tower).
+        layers = {type(module).__name__ for module in model.modules()}.intersection(model._no_split_modules)
+        accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(layers)
+    return accelerator.prepare(model, optimizer, scheduler)
 
 
 def autocast(accelerator: Accelerator, cfg: Training) -> Callable[[], AbstractContextManager]:

@@ -33,7 +33,7 @@ from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
 from unlearn.processes import engine_of
 from unlearn.run import Run
-from unlearn.sharding import gather
+from unlearn.sharding import gather, prepare
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Trainer:
         self.model.train()
         # Dropout: reproducible, and another mask on every process. A restored state replaces these generators.
         set_seed(cfg.seed, device_specific=True)
-        self.wrapped, self.optimizer, self.scheduler = acc.prepare(self.model, optimizer, scheduler)
+        self.wrapped, self.optimizer, self.scheduler = prepare(acc, self.engine, self.model, optimizer, scheduler)
         self.penalty = L1Penalty(cfg, parameters) if cfg.l1_lambda > 0 else None
 
     def _facts(self) -> Facts:

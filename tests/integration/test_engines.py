@@ -1,7 +1,8 @@
-"""Two processes under DeepSpeed give the weights, the logs and the stops of one process without it, in float32.
+"""Two processes under DeepSpeed and FSDP give the weights, the logs and the stops of one process without, in float32.
 
 ZeRO-2 is launched by config/accelerate/zero2.yaml, ZeRO-3 by zero3.yaml with one difference: tiny tensors, which it
-would keep whole on every process, are divided like large ones. FSDP needs GPUs.
+would keep whole on every process, are divided like large ones. FSDP 2 is launched by fsdp2.yaml; Accelerate would fall
+back to DDP without GPUs, so it is told that these two processes have some, while torch's FSDP works on their CPUs.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from unlearn.config.schema import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
@@ -20,10 +22,12 @@ from unlearn.experiment.scripts import script_main
 from unlearn.models.loading import load_model
 
 WORKER = """
-import json, runpy, sys
+import json, os, sys
 from pathlib import Path
 import torch
 from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from unlearn.config.schema import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import NonFiniteLossError
@@ -32,6 +36,11 @@ from unlearn.methods.npo import NPO
 from unlearn.trainer import Trainer
 
 torch.set_num_threads(1)
+DTYPE = "model_family.dtype=bfloat16"
+fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+if fsdp:
+    PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)
+    PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
 SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig}
 step, terms = Trainer._step, NPO.terms
 
@@ -39,6 +48,9 @@ class KilledError(Exception):
     pass
 
 def whole(script, overrides):
+    # Accelerate keeps the first run's precision for all of a process.
+    if fsdp and AcceleratorState._shared_state:
+        AcceleratorState._shared_state["_mixed_precision"] = "bf16" if DTYPE in overrides else "no"
     script_main(f"mm/{script}")(load(f"mm/{script}", overrides, SCHEMAS[script]))
 
 def killed(self, batches, number):
@@ -91,7 +103,7 @@ for kind, script, overrides in json.loads(Path(sys.argv[1]).read_text()):
 """
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "config" / "accelerate"
-ENGINES = ("zero2", "zero3")
+ENGINES = {"zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
 FULL = ("LoRA.r=0", "freeze_vision_module=true", "freeze_projector=false")
 LORA = ("LoRA.r=2", "LoRA.alpha=8")
 NPO = ("forget_loss=npo", "forget_loss.retain_term=kl")
@@ -106,9 +118,13 @@ RUNS = {
     "finetune": ("resumed", "finetune", "llava", FULL),
     "vision": ("whole", "finetune", "llava", ("LoRA.r=0", "freeze_vision_module=false")),
     "rmu_stops_at_a_layer": ("whole", "forget", "llava", ("forget_loss=rmu", *FULL)),
+    "npo_bf16": ("whole", "forget", "llava", (*NPO, *LORA, "model_family.dtype=bfloat16")),
     "sku_extrapolates": ("whole", "forget", "qwen2_vl", ("forget_loss=sku", *FULL)),
 }
 """15 samples are finetuned in steps of 8 and 7, 9 are forgotten in steps of 8 and 1. Rows with and without picture."""
+FLOAT32 = (1e-5, 1e-4)
+"""Greatest distance of a weight, where AdamW moves weights by lr = 1e-3 a step, and of a figure of the log."""
+PRECISION = {"npo_bf16": (1e-3, 1e-2)}
 BROKEN = {
     "left": ("left", "forget", "llava", (*NPO, *LORA)),
     "nan": ("nan", "forget", "llava", (*NPO, *LORA)),
@@ -148,6 +164,7 @@ def alone(given, tmp_path_factory):
     """Folder of the runs of one process, uninterrupted."""
     root = tmp_path_factory.mktemp("alone")
     for name, (_, script, *_rest) in RUNS.items():
+        AcceleratorState._reset_state()
         script_main(f"mm/{script}")(load(f"mm/{script}", given(name, root, 8, 1), SCHEMAS[script]))
     return root
 
@@ -164,7 +181,7 @@ def together(engine, given, tmp_path_factory):
     work = [(kind, script, given(name, root, 2, 2)) for name, (kind, script, *_) in (RUNS | BROKEN).items()]
     (root / "worker.py").write_text(WORKER)
     (root / "work.json").write_text(json.dumps(work))
-    config = {"zero2": CONFIGS / "zero2.yaml", "zero3": dividing_everything(root)}[engine]
+    config = dividing_everything(root) if engine == "zero3" else CONFIGS / f"{engine}.yaml"
     status, errors = launch(config, str(root / "worker.py"), str(root / "work.json"))
     assert status == 0, errors[-6000:]
     return root
@@ -205,7 +222,7 @@ def log_of(folder):
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_really_ran_under_the_engine(name, together, engine):
     facts = json.loads((together / name / "provenance.json").read_text())
-    assert (facts["num_processes"], facts["engine"], facts["distributed_type"]) == (2, engine, "DEEPSPEED")
+    assert (facts["num_processes"], facts["engine"], facts["distributed_type"]) == (2, engine, ENGINES[engine])
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -217,7 +234,8 @@ def test_the_saved_weights_are_those_of_one_process(name, together, alone, tiny_
     assert max((theirs[key] - start[key]).abs().max() for key in moved) > 1e-3
     # What no gradient reaches, a vision tower's last layer, decays under DeepSpeed; nothing that is computed shows it.
     compared = moved if name == "vision" else start
-    assert max((ours[key] - theirs[key]).abs().max().item() for key in compared) < 1e-5
+    allowed, _ = PRECISION.get(name, FLOAT32)
+    assert max((ours[key] - theirs[key]).abs().max().item() for key in compared) < allowed
     assert {file.name for file in (together / name).iterdir()} == {file.name for file in (alone / name).iterdir()}
 
 
@@ -225,9 +243,10 @@ def test_the_saved_weights_are_those_of_one_process(name, together, alone, tiny_
 def test_the_log_has_the_terms_and_norms_of_one_process(name, together, alone):
     ours, theirs = log_of(together / name), log_of(alone / name)
     assert len(theirs) >= 4
+    _, allowed = PRECISION.get(name, FLOAT32)
     for row, expected in zip(ours, theirs, strict=True):
         assert row.pop("phase", None) == expected.pop("phase", None)
-        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert row == pytest.approx(expected, rel=allowed, abs=allowed / 100)
 
 
 @pytest.mark.parametrize("name", [name for name, (kind, *_) in RUNS.items() if kind == "resumed"])
@@ -235,18 +254,13 @@ def test_a_killed_run_continued_from_its_state(name, together):
     assert json.loads((together / name / "done.json").read_text())["cost"]["resumed_at"] == 2
 
 
-def test_a_state_leaves_the_frozen_base_out(together):
-    saved = torch.load(
-        together / "left" / "state" / "pytorch_model" / weights_file(together), map_location="cpu", weights_only=False
-    )
+def test_a_state_leaves_the_frozen_base_out(together, engine):
+    if engine == "fsdp2":
+        pytest.skip("FSDP writes every weight")
+    file = next((together / "left" / "state" / "pytorch_model").glob("*mp_rank_00_model_states.pt"))
+    saved = torch.load(file, map_location="cpu", weights_only=False)
     assert saved["module"]
     assert all(".lora_" in name for name in saved["module"])
-
-
-def weights_file(root):
-    return {True: "zero_pp_rank_0_mp_rank_00_model_states.pt", False: "mp_rank_00_model_states.pt"}[
-        "zero3" in str(root)
-    ]
 
 
 def test_a_state_of_another_engine_is_refused(together, engine, given):
