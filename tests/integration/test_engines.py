@@ -101,6 +101,24 @@ KINDS = {
 for kind, script, overrides in json.loads(Path(sys.argv[1]).read_text()):
     KINDS[kind](script, overrides)
 """
+REFUSED = """
+import json, os, sys
+from pathlib import Path
+from unlearn.config.schema import FinetuneConfig
+from unlearn.entry import load
+from unlearn.errors import UserError
+from unlearn.experiment.scripts import script_main
+from unlearn.processes import process_state
+
+said = []
+config = load("mm/finetune", json.loads(Path(sys.argv[1]).read_text()), FinetuneConfig)
+for work in (lambda: script_main("mm/finetune")(config), process_state):
+    try:
+        work()
+    except UserError as error:
+        said.append(str(error))
+Path(sys.argv[1]).with_name(f"said{os.environ['RANK']}").write_text(json.dumps(said))
+"""
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "config" / "accelerate"
 ENGINES = {"zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
@@ -266,6 +284,20 @@ def test_a_state_leaves_the_frozen_base_out(together, engine):
 def test_a_state_of_another_engine_is_refused(together, engine, given):
     with pytest.raises(UserError, match=rf"2 processes under {engine}, not of 1 under single; launch as before"):
         script_main("mm/forget")(load("mm/forget", given("left", together, 2, 2), ForgetConfig))
+
+
+def test_without_gpus_fsdp_is_refused_instead_of_becoming_something_else(given, tmp_path):
+    (tmp_path / "worker.py").write_text(REFUSED)
+    (tmp_path / "work.json").write_text(json.dumps(given("finetune", tmp_path, 2, 2)))
+    status, errors = launch(CONFIGS / "fsdp2.yaml", str(tmp_path / "worker.py"), str(tmp_path / "work.json"))
+    assert status == 0, errors[-6000:]
+    for process in range(2):
+        trained, evaluated = json.loads((tmp_path / f"said{process}").read_text())
+        assert trained.startswith("The launcher asks for FSDP, which does not run on CPUs in this way; use the GPUs")
+        assert evaluated.startswith(
+            "2 processes were launched, but without CUDA devices each takes itself for the only"
+        )
+    assert not (tmp_path / "finetune").exists()
 
 
 @pytest.mark.parametrize(("name", "what"), [("nan", "forget_0, retain_1, loss"), ("slope", "the gradient norm")])

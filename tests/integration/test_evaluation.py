@@ -18,6 +18,7 @@ from unlearn.errors import UserError
 from unlearn.evaluation import runner
 from unlearn.evaluation.plan import Settings, plan_evaluation
 from unlearn.evaluation.tasks import load_tasks
+from unlearn.experiment.config import ACCELERATE
 from unlearn.metrics.comparison import comparable
 from unlearn.metrics.logs import read_log
 from unlearn.models.loading import load_encoder, load_model
@@ -249,7 +250,8 @@ def test_under_released_every_item_is_also_answered_blind(make, reference):
         comparable(both)
 
 
-def test_two_processes_write_the_files_of_one(make, reference, tmp_path):
+@pytest.mark.parametrize(("config", "variables"), [("ddp", {"ACCELERATE_USE_CPU": "true"}), ("zero3", {})])
+def test_two_processes_write_the_files_of_one(config, variables, make, reference, tmp_path):
     settings, out = make()
     given = {
         "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
@@ -258,8 +260,8 @@ def test_two_processes_write_the_files_of_one(make, reference, tmp_path):
     }  # fmt: skip
     (tmp_path / "given.json").write_text(json.dumps(given))
     (tmp_path / "run.py").write_text(TWO_PROCESSES)
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    launch = ["-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / f"{config}.yaml")]
+    environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path / "given.json")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
