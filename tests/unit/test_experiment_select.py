@@ -147,6 +147,13 @@ def test_methods_that_stopped_in_every_trial_are_named_and_all_trials_are_logged
     assert not (tmp_path / "sweep" / "selection.json").exists()
 
 
+def test_an_older_choice_does_not_outlive_its_trials(sweep, tmp_path):
+    sweep(npo=[log(), log()])
+    with pytest.raises(UserError, match="Every trial of npo stopped"):
+        sweep(npo=[None, None])
+    assert not (tmp_path / "sweep" / "selection.json").exists()
+
+
 def test_too_few_people_for_two_halves_are_an_error(sweep):
     with pytest.raises(UserError, match="too few people to be divided into two halves"):
         sweep(npo=[log(groups=["Ada"]), log(groups=["Ada"])])

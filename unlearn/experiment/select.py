@@ -53,6 +53,8 @@ def main(cfg: SelectConfig) -> None:
     tried = trials(folder, cfg.methods, cfg.sweep.lr, cfg.sweep.num_epochs)
     distances = measure(tried, cfg.golds, cfg.sweep.seed)
     chosen = choose(tried, distances)
+    # An older choice must not stand beside the new trials, should there be nothing to choose or the process end here.
+    (folder / "selection.json").unlink(missing_ok=True)
     rows = [_row(trial, distances[trial], chosen.get(trial.method)) for trial in tried]
     save_rows(rows, folder / "trials.csv")
     _check_choice(cfg.methods, chosen, folder)

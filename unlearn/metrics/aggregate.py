@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from unlearn.config.schema import MISSING, Metrics, option
 from unlearn.metrics.columns import (
@@ -35,7 +36,8 @@ class AggregateConfig:
     def problems(self) -> list[str]:
         """Return what is wrong with the keys."""
         problem = ending_problem(self.save_file)
-        twice = {path for path in self.gold_results if [self.retain_result, *self.gold_results].count(path) > 1}
+        places = [Path(path).resolve() for path in (self.retain_result, *self.gold_results)]
+        twice = {path for path in self.gold_results if places.count(Path(path).resolve()) > 1}
         found = [f"{path} is given as gold twice; give every gold seed once." for path in sorted(twice)]
         return found if problem is None else [problem, *found]
 
@@ -63,7 +65,8 @@ def aggregate(cfg: AggregateConfig) -> Row:
 def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
     model, golds = logs[MODEL], {key: log for key, log in logs.items() if key != MODEL}
     # A gold seed is no member of the pool that it is held against, as long as there are others.
-    own = next((key for key, gold in golds.items() if gold.path == model.path), None) if len(golds) > 1 else None
+    same = [key for key, gold in golds.items() if gold.path.resolve() == model.path.resolve()]
+    own = same[0] if same and len(golds) > 1 else None
     # What is incomplete has been refused by now, or reduced to the items that all logs have.
     compared = compare({MODEL: model} if own is None else {}, golds, allow_incomplete=True)
     distances = compared.models[MODEL] if own is None else compared.golds[own]

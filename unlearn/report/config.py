@@ -1,6 +1,9 @@
 """The typed configuration of a report."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from unlearn.config.schema import MISSING, Metrics, option, out_of_range
 from unlearn.errors import unknown
@@ -30,6 +33,16 @@ class ReportConfig:
         if len({*self.golds, self.base, self.pretrained}) < len(self.golds) + 2:
             given = f"base={self.base}, golds={self.golds}, pretrained={self.pretrained}"
             found.append(f"{given} name a model twice; each model of `models` is one of these or a method.")
+        found += self._shared_folders()
         if self.people < 0:
             found.append(out_of_range("people", self.people, "0 or above"))
         return found
+
+    def _shared_folders(self) -> Iterator[str]:
+        """A run under two names would be compared with itself: as two golds it makes their spread look small."""
+        names: dict[Path, list[str]] = defaultdict(list)
+        for name, folder in self.models.items():
+            names[Path(folder).resolve()].append(name)
+        for name, *others in names.values():
+            if others:
+                yield f"models names {self.models[name]} {name} and {', '.join(others)}; give every run one name."

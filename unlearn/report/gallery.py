@@ -63,9 +63,10 @@ def _plane(study: Study, samples: Samples) -> Picture:
     return _picture(
         "forget_retain",
         "Forgetting against keeping",
-        "Mean score of each model over all items, where 1 is perfect knowledge. The lines are gold's mean, the band is "
-        "the range of its seeds (from three on). The goal is where the lines cross: left of gold's line a model knows "
-        "less than one that never saw the people, which is damage and not better forgetting.",
+        "Mean score of each model on the people whom the distances are about, where 1 is perfect knowledge. The lines "
+        "are gold's mean, the band is the range of its seeds (from three on). The goal is where the lines cross: left "
+        "of gold's line a model knows less than one that never saw the people, which is damage and not better "
+        "forgetting.",
         f"Scatter plot of the mean score on forgotten people and on retained people: {places}.",
         lambda theme: plane.draw(points, theme),
     )

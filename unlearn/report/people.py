@@ -80,7 +80,9 @@ def people(models: Sequence[Model], manifest: Manifest, data: Data, count: int) 
 
 
 def _sets(tasks: Sequence[Task], manifest: Manifest, data: Data) -> list[_Set]:
-    items = {task.name: build_items(task, data, manifest.forget_split, data.question_seed) for task in tasks}
+    # The questions are those of the evaluation, whose seed need not be that of base's training.
+    seed = data.question_seed if manifest.seed is None else manifest.seed
+    items = {task.name: build_items(task, data, manifest.forget_split, seed) for task in tasks}
     names = {
         item.group for task in tasks if task.grouping is Grouping.column for item in items[task.name]
     }  # of people; the authors of a set of questions have numbers alone

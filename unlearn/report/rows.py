@@ -29,30 +29,32 @@ class Entry:
 def entries_of(study: Study, submitted_by: str) -> list[Entry]:
     """Return the row of every model of a study: all golds are the measure, TOFU's columns take the first of them."""
     entries = []
-    for model in study.models:
+    for model, compared in zip(study.models, study.compared, strict=True):
         first = {"Method": model.name, "Submitted By": submitted_by, "Metrics": study.metrics.value}
         cost = {**cost_columns(model.log), **training_cost(model.folder)}
-        entries.append(Entry(model.name, model.kind, {**first, **COLUMNS[study.metrics](study, model), **cost}))
+        results = COLUMNS[study.metrics](study, model, compared)
+        entries.append(Entry(model.name, model.kind, {**first, **results, **cost}))
     return entries
 
 
-def _correct(study: Study, model: Model) -> dict[str, Value]:
+def _correct(study: Study, model: Model, compared: Model) -> dict[str, Value]:
     distances = study.distances(model)
     own = model.name if model.kind is Kind.gold and len(study.golds) > 1 else None
+    golds = {gold.name: gold.log for gold in study.compared if gold.kind is Kind.gold}
     near = {} if distances is None else distance_columns(distances, study.infos, study.comparison.band)
     return {
         **near,
         **result_columns(model.log, study.golds[0].log),
         **_accuracies(study, model),
-        **divergence_columns(model.log, {gold.name: gold.log for gold in study.golds}, own),
+        **divergence_columns(compared.log, golds, own),
     }
 
 
-def _released(study: Study, model: Model) -> dict[str, Value]:
+def _released(study: Study, model: Model, _: Model) -> dict[str, Value]:
     return released_columns(model.log, study.golds[0].log)
 
 
-COLUMNS: dict[Metrics, Callable[[Study, Model], dict[str, Value]]] = {
+COLUMNS: dict[Metrics, Callable[[Study, Model, Model], dict[str, Value]]] = {
     Metrics.correct: _correct,
     Metrics.released: _released,
 }

@@ -76,6 +76,9 @@ def test_a_gold_is_held_against_the_others(seeds):
     golds = {path: read_log(path) for path in [seeds.retain_result, *seeds.gold_results]}
     compared = compare({}, golds)
     assert row["D Forget"] == compared.golds[seeds.gold_results[0]].sets["forget"].value > 0
+    # However its path is written.
+    again = seeds.gold_results[0].replace("/eval_log", "/../second/eval_log")
+    assert aggregate(replace(seeds, ckpt_result=again)) == row
     assert row["JS Distance Forget Captions"] <= row["JS Distance Forget Captions Gold"]
     alone = aggregate(replace(seeds, ckpt_result=seeds.retain_result, gold_results=[]))
     assert [alone[column] for column in SETS] == pytest.approx([0, 0, 0, 0], abs=1e-15)
@@ -92,6 +95,8 @@ def test_a_gold_is_given_once(seeds):
     twice = replace(seeds, gold_results=[seeds.gold_results[0]] * 2)
     assert twice.problems() == [f"{seeds.gold_results[0]} is given as gold twice; give every gold seed once."]
     assert "given as gold twice" in replace(seeds, gold_results=[seeds.retain_result]).problems()[0]
+    again = seeds.retain_result.replace("/eval_log", "/../gold/eval_log")
+    assert "given as gold twice" in replace(seeds, gold_results=[again]).problems()[0]
     assert seeds.problems() == []
 
 

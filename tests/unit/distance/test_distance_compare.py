@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from unlearn.config.schema import Metrics
+from unlearn.config.schema import Metrics, Modality
 from unlearn.errors import UserError
 from unlearn.metrics.bootstrap import Interval, draw_groups, draw_seeds
 from unlearn.metrics.columns import distance_columns
@@ -215,11 +215,14 @@ def test_any_two_logs_that_do_not_fit_are_refused(new_random, new_eval, key, val
         compare({"m": models["m1"]}, {"g": replace(golds["g"], manifest=None), "other": golds["other"]}, draws=0)
 
 
-def test_other_task_versions_are_refused(new_random, new_eval):
+@pytest.mark.parametrize(
+    ("key", "value", "says"), [("version", 2, "1 and 2"), ("modality", Modality.text, "image and text")]
+)
+def test_other_tasks_of_the_same_name_are_refused(new_random, key, value, says):
     log = new_random(2)
-    infos = {**log.manifest.tasks, "real_world": replace(log.manifest.tasks["real_world"], version=2)}
+    infos = {**log.manifest.tasks, "real_world": replace(log.manifest.tasks["real_world"], **{key: value})}
     newer = replace(log, manifest=replace(log.manifest, tasks=infos))
-    with pytest.raises(UserError, match="version of task real_world is 1 and 2"):
+    with pytest.raises(UserError, match=f"{key} of task real_world is {says}"):
         compare({"m": new_random(1)}, {"g": newer}, draws=0)
 
 

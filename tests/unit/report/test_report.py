@@ -114,6 +114,8 @@ def test_the_keys_are_checked_together():
     twice = ReportConfig({"a": "x", "b": "y"}, base="a", golds=["a", "b"], save_dir="y").problems()
     assert len(twice) == 1
     assert twice[0].startswith("base=a, golds=['a', 'b'], pretrained=pretrained name a model twice")
+    shared = ReportConfig({"base": "x", "gold": "y", "gold_b": "z/../y"}, golds=["gold", "gold_b"], save_dir="s")
+    assert shared.problems() == ["models names y gold and gold_b; give every run one name."]
     assert "golds is empty" in ReportConfig({"base": "x"}, golds=[], save_dir="y").problems()[0]
 
 

@@ -60,6 +60,11 @@ def test_the_choice_is_the_same_every_time_and_grows(models, experiment):
     assert many[:2] == few
 
 
+def test_questions_are_those_of_the_evaluation(models, experiment):
+    data = replace(dataset_of(experiment / "base"), question_seed=7)
+    assert people(models, models[0].log.manifest, data, 24) == shown(models, experiment, 24)
+
+
 def test_a_dataset_that_changed_is_refused(models, experiment, tmp_path):
     shutil.copytree(experiment / "data", tmp_path / "data")
     data = dataset_of(experiment / "base")

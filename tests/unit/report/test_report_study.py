@@ -129,6 +129,9 @@ def test_a_sweep_adds_its_models_and_reports_on_the_other_half(experiment_config
     rows = table(tmp_path)
     assert list(rows) == list(whole)
     check(rows, expected(cfg, lambda log: half(log, Half.report, 3)))
+    logs = {name: half(read_log(f"{folder}/{LOG}"), Half.report, 3) for name, folder in whole.items()}
+    for column, value in divergence_columns(logs["npo"], {name: logs[name] for name in cfg.golds}).items():
+        assert float(rows["npo"][column]) == value
     assert rows["npo"]["D Forget"] != str(expected(cfg).models["npo"].sets["forget"].value)
     assert (tmp_path / "figures" / "trials.png").is_file()
     page = (tmp_path / "report.html").read_text()
