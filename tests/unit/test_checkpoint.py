@@ -13,7 +13,7 @@ from unlearn.errors import UserError
 from unlearn.models.checkpoint import save_checkpoint
 from unlearn.models.components import decoder
 from unlearn.models.folders import Chain, resolve_chain
-from unlearn.models.loading import check_model_path, load_encoder, load_model
+from unlearn.models.loading import load_encoder, load_model
 from unlearn.models.lora import add_lora
 
 PARTS = [Component.language_model, Component.vision_tower]
@@ -208,22 +208,22 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_refused_before_weights_are_read(adapter, damage):
-    check_model_path(str(adapter))
+    resolve_chain(str(adapter))
     break_it, message = DAMAGES[damage]
     break_it(adapter)
     with pytest.raises(UserError, match=message):
-        check_model_path(str(adapter))
+        resolve_chain(str(adapter))
 
 
 def test_a_missing_shard_is_named(tiny_families, tmp_path):
     family = tiny_families["llava"]
     model, encoder = load_model(family, None), load_encoder(family, None)
     save_checkpoint(model, encoder, tmp_path / "run", "unused", merge=False, shard_size="20KB")
-    check_model_path(str(tmp_path / "run"))
+    resolve_chain(str(tmp_path / "run"))
     shard = sorted(tmp_path.glob("run/model-00002*"))[0]
     shard.unlink()
     with pytest.raises(UserError, match=f"is incomplete: {shard.name} is missing"):
-        check_model_path(str(tmp_path / "run"))
+        resolve_chain(str(tmp_path / "run"))
 
 
 def test_the_base_may_be_given_relative_to_the_adapter(adapter, tiny_families):
@@ -289,6 +289,7 @@ def test_pixel_limits_scale_pictures_and_need_a_family_that_has_them(tiny_famili
     sample = Sample("u", "Who?", "Bo", picture, "g")
     family = dataclasses.replace(tiny_families["qwen2_vl"], min_pixels=1024, max_pixels=1024)
     assert load_encoder(family, None).encode(sample, 99).vision["image_grid_thw"].tolist() == [[1, 8, 8]]
-    family = dataclasses.replace(tiny_families["llava"], max_pixels=1024)
-    with pytest.raises(UserError, match="tiny_llava has no such limit for its pictures; leave max_pixels out"):
-        load_encoder(family, None)
+    for key in ("min_pixels", "max_pixels"):
+        family = dataclasses.replace(tiny_families["llava"], **{key: 1024})
+        with pytest.raises(UserError, match=f"tiny_llava has no such limit for its pictures; leave {key} out"):
+            load_encoder(family, None)

@@ -34,12 +34,6 @@ class Chain:
         return [*map(str, reversed(self.adapters)), self.root]
 
 
-def check_model_path(path: str | None) -> None:
-    """Raise UserError where `model_path` is not a complete checkpoint with all its bases; None (pretrained) is fine."""
-    if path is not None:
-        resolve_chain(path)
-
-
 def resolve_chain(path: str) -> Chain:
     """Return the root and the adapters of a checkpoint folder; nothing but JSON and safetensors headers is read.
 

@@ -10,7 +10,6 @@ from unlearn.models.encoder import Encoder
 from unlearn.models.folders import (
     ADAPTER_WEIGHTS,
     Chain,
-    check_model_path,
     resolve_chain,
     resolve_pretrained,
 )
@@ -18,8 +17,6 @@ from unlearn.models.processors import load_processor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-__all__ = ["PROCESSOR_FILES", "check_model_path", "load_encoder", "load_model", "read_depth", "resolve"]
 
 PROCESSOR_FILES = (
     "processor_config.json",

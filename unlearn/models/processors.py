@@ -57,8 +57,10 @@ def _limit_pixels(processor: "ProcessorMixin", family: ModelFamily) -> None:
     if not given:
         return
     size = dict(processor.image_processor.size)
-    if not set(given) <= set(size):
-        keys = " and ".join(("min_pixels", "max_pixels")[key == "longest_edge"] for key in given if key not in size)
+    # Beside a longest edge a shortest one is an area; alone it is a length (LLaVA), and an area would be taken for it.
+    known = set(size) if "longest_edge" in size else set()
+    if not set(given) <= known:
+        keys = " and ".join(("min_pixels", "max_pixels")[key == "longest_edge"] for key in given if key not in known)
         raise UserError(f"{family.name} has no such limit for its pictures; leave {keys} out.")
     if "shortest_edge" not in size:
         # Qwen-VL's two edges are areas in spite of their names; a longest edge alone is one (Idefics 3).
