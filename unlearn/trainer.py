@@ -116,7 +116,8 @@ class Trainer:
         parameters = [parameter for _, parameter in state.trained(self.model)]
         optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg.lr, cfg.weight_decay)
         scheduler = get_scheduler(cfg.lr_scheduler.value, optimizer, math.ceil(cfg.warmup_ratio * steps), steps)
-        self.start = [p.detach().cpu().clone() for p in parameters] if self.method.extrapolation() is not None else None
+        if self.method.extrapolation() is not None and acc.is_main_process:
+            self.start = [parameter.detach().cpu().clone() for parameter in parameters]
         self.model.train()
         # Dropout: reproducible, and another mask on every process. A restored state replaces these generators.
         set_seed(cfg.seed, device_specific=True)
@@ -140,10 +141,10 @@ class Trainer:
         for views in self._loader(steps):
             batch = views[measure.view].to(acc.device)
             view = View(batch, self.wrapped, self.reference)
-            values = torch.stack([normalised(measure.values(view, facts), view.weights("token"), 1.0)])
-            sums += torch.stack([values[0].double().cpu(), torch.tensor(answer_counts(batch)["token"]).double()])
+            total = normalised(measure.values(view, facts), view.weights("token"), 1.0)
+            sums += torch.tensor([total.item(), answer_counts(batch)["token"]], dtype=torch.float64)
         self.model.train()
-        total, count = acc.reduce(sums.to(acc.device), reduction="sum").tolist()
+        total, count = self._over_processes(sums).tolist()
         return total / count
 
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
@@ -197,19 +198,22 @@ class Trainer:
         """Return the number of answer tokens and sequences of each view over the optimiser step."""
         local = [[answer_counts(views[name]) for views in batches] for name in batches[0]]
         table = torch.tensor(
-            [[sum(c[unit] for c in counts) for unit in ("token", "sequence")] for counts in local],
-            dtype=torch.float64 if self.accelerator.device.type != "mps" else torch.float32,
-            device=self.accelerator.device,
+            [[sum(c[unit] for c in counts) for unit in ("token", "sequence")] for counts in local], dtype=torch.float64
         )
-        table = self.accelerator.reduce(table, reduction="sum").tolist()
         return {
             name: dict(zip(("token", "sequence"), row, strict=True))
-            for name, row in zip(batches[0], table, strict=True)
+            for name, row in zip(batches[0], self._over_processes(table).tolist(), strict=True)
         }
+
+    def _over_processes(self, sums: Tensor) -> Tensor:
+        """Return the sums of all processes added up, in float64 where the device has it (Apple's GPUs do not)."""
+        device = self.accelerator.device
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        return self.accelerator.reduce(sums.to(device, exact), reduction="sum")
 
     def _checked(self, sums: dict[str, Tensor], batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
         """Return the step's terms over all processes; stop all of them together if one is not finite."""
-        total = self.accelerator.reduce(torch.stack([value.double() for value in sums.values()]), reduction="sum")
+        total = self._over_processes(torch.stack(list(sums.values())))
         terms = dict(zip(sums, total.tolist(), strict=True))
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:

@@ -193,10 +193,13 @@ def test_several_unknown_keys_are_told_at_once():
 
 TRUE, FALSE = ("true", "True", "'true'", "yes", "on", "1"), ("false", "False", "'False'", "no", "off", "0")
 LOADED = {
-    **{f"mm/{script}": (schema, ["LoRA.r=2"] if script != "eval" else []) for script, schema in SCHEMAS.items()},
+    **{
+        f"mm/{script}": (schema, ["LoRA.r=2", "l1_lambda=1e-4"] if script != "eval" else [])
+        for script, schema in SCHEMAS.items()
+    },
     "aggregate_eval_stat": (AggregateConfig, []),
 }
-"""What a script needs beside: merge_adapter=true is refused without adapters."""
+"""What a script needs beside: merge_adapter=true is refused without adapters, l1_decay=true without a penalty."""
 
 
 def booleans(schema, prefix=""):

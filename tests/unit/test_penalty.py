@@ -52,3 +52,13 @@ def test_an_l0_norm_is_refused_with_the_reason():
             load("mm/forget", [spelling], ForgetConfig)
     with pytest.raises(UserError, match="l1_lambda is -1"):
         load("mm/forget", ["l1_lambda=-1"], ForgetConfig)
+
+
+def test_a_decay_of_no_penalty_is_refused():
+    from unlearn.config.schema import ForgetConfig
+    from unlearn.entry import load
+    from unlearn.errors import UserError
+
+    with pytest.raises(UserError, match="l1_decay is true but l1_lambda is 0"):
+        load("mm/forget", ["l1_decay=true"], ForgetConfig)
+    assert load("mm/forget", ["l1_decay=true", "l1_lambda=1e-4"], ForgetConfig).l1_decay

@@ -204,6 +204,8 @@ class Training:
             found.append(out_of_range("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
         if self.max_grad_norm is not None and self.max_grad_norm <= 0:
             found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
+        if self.l1_decay and self.l1_lambda == 0:
+            found.append("l1_decay is true but l1_lambda is 0, so there is no penalty to decay; set l1_lambda.")
         if self.merge_adapter and self.LoRA.r == 0:
             found.append("merge_adapter is true but LoRA.r is 0, so there is no adapter to merge; set one of them.")
         if self.LoRA.load_in_4bit and self.model_family.dtype is DType.float64:
@@ -249,6 +251,11 @@ class ForgetConfig(Training):
             found.append(f"loss_beta is {self.loss_beta} but forget_loss={name} has no weight; leave loss_beta out.")
         if self.loss_beta is not None and self.loss_beta <= 0:
             found.append(out_of_range("loss_beta", self.loss_beta, "above 0"))
+        if self.forget_loss.trains_layers and not self.trains(Component.language_model):
+            found.append(
+                f"forget_loss={self.forget_loss.name} trains decoder layers alone, but LoRA.components leaves out "
+                f"language_model; add it."
+            )
         return found
 
     def method(self) -> Any:

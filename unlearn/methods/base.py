@@ -40,7 +40,7 @@ class Facts:
     """What a method may know of its run.
 
     seed      of the run
-    depth     number of decoder layers, 0 where the model has none
+    depth     number of the model's decoder layers
     measured  means of `Method.measures`, taken before the first step
     """
 

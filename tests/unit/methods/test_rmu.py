@@ -5,6 +5,8 @@ import torch
 from naive import answer_states
 from stand_in import DEPTH, FORGET, Table, gradient, tables, total, views
 
+from unlearn.config.schema import ForgetConfig
+from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.methods.rmu import RMU, control_vector, rmu_loss
 
@@ -37,6 +39,13 @@ def test_a_layer_that_is_not_there():
     for layer in (-1, 4):
         with pytest.raises(UserError, match=rf"forget_loss\.layer is {layer}; allowed are 0 to 3"):
             RMU(layer=layer).trained_layers(4)
+
+
+def test_adapters_that_lie_on_no_decoder_layer_are_refused():
+    given = ["forget_loss=rmu", "LoRA.r=4"]
+    with pytest.raises(UserError, match=r"forget_loss=rmu trains decoder layers alone, but LoRA\.components leaves"):
+        load("mm/forget", [*given, "LoRA.components=[vision_tower]"], ForgetConfig)
+    assert load("mm/forget", given, ForgetConfig).method() == RMU()
 
 
 def test_an_absolute_length_measures_nothing():
