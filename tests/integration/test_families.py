@@ -10,6 +10,7 @@ from tiny_models import TINY
 from unlearn.config.schema import Component
 from unlearn.models.components import component_of
 from unlearn.models.loading import load_model
+from unlearn.models.quantization import quantize
 
 OTHERS = [name for name in TINY if name not in ("llava", "qwen2_vl")]
 COMMON = ("batch_size=2", "lr_scheduler=constant", "warmup_ratio=0", "lr=3e-3")
@@ -50,7 +51,10 @@ def test_adapters_on_4_bit_weights_forget_too(script, tiny_families, tmp_path, m
     TINY["llava"].write(tmp_path / "wide", width=64)
     wide = dataclasses.replace(tiny_families["llava"], hub_id=str(tmp_path / "wide"))
     monkeypatch.setitem(tiny_families, "llava", wide)
+    calls = []
+    monkeypatch.setattr("unlearn.models.lora.quantize", lambda model: calls.append(model) or quantize(model))
     out = script("forget", *COMMON, *LORA, "LoRA.load_in_4bit=true", f"save_dir={tmp_path / 'run'}")
+    assert len(calls) == 1
     rows = log_of(out)
     assert rows[-1]["forget_0"] < rows[0]["forget_0"] - 0.1
     manifest = json.loads((out / "manifest.json").read_text())["components"]["language_model"]

@@ -51,7 +51,7 @@ def decoded(layer):
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
-    """Tiny families with 64 inputs a layer, the least that 4-bit layers are right for on a CPU."""
+    """Tiny families with 64 inputs a layer, the least that a 4-bit layer takes."""
     root = tmp_path_factory.mktemp("wide")
     for name, tiny in TINY.items():
         tiny.write(root / name, width=64)
@@ -163,8 +163,8 @@ def test_a_teacher_s_forward_leaves_the_codes_as_they_are(families):
     assert all(torch.equal(layer.weight, before[name]) for name, layer in in_4_bit(model).items())
 
 
-def test_layers_that_a_cpu_decodes_wrongly_are_refused(tiny_families):
-    with pytest.raises(UserError, match=r"on a CPU needs layers with a multiple of 64 inputs, and .*q_proj has 16"):
+def test_layers_whose_rows_end_inside_a_block_are_refused(tiny_families):
+    with pytest.raises(UserError, match=r"needs layers with a multiple of 64 inputs, and .*q_proj has 16"):
         quantize(load_model(tiny_families["llava"], None))
 
 

@@ -29,7 +29,9 @@ class Pictures:
         pictures = [entry for entry in self.vision if entry]
         self.features: BaseModelOutputWithPooling | None = None
         if pictures and "mm_encoder_outputs" in inspect.signature(model.forward).parameters:
-            self.features = model.get_image_features(**joined(pictures), return_dict=True)
+            # What else the tower returns (LLaVA: the states of all its layers) is not kept.
+            out = model.get_image_features(**joined(pictures), return_dict=True)
+            self.features = _chosen(out, list(range(len(pictures))))
         order = iter(range(len(pictures)))
         self._place = [next(order) if entry else None for entry in self.vision]
 

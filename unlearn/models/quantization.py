@@ -23,17 +23,17 @@ def quantize(model: nn.Module) -> None:
     tokens is carried through every layer. The codes are computed on the current CUDA device where there is one.
 
     It works on weights in memory, not while they are read: the adapters of earlier runs have to be merged into the
-    16-bit weights first, since merged into 4-bit ones they would mostly be rounded away. Raises UserError on a CPU for
-    layers that bitsandbytes decodes wrongly there.
+    16-bit weights first, since merged into 4-bit ones they would mostly be rounded away. Raises UserError for a layer
+    whose rows do not end with a block.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for name, module in list(model.named_modules()):
         if type(module) is nn.Linear and component_of(name) is Component.language_model:
-            # The CPU kernel of bitsandbytes 0.50 takes the scales of the first blocks where a row ends inside a block.
-            if device.type == "cpu" and module.in_features % BLOCK:
+            # The CPU kernel of bitsandbytes 0.50 takes the wrong scales where a row ends inside a block.
+            if module.in_features % BLOCK:
                 raise UserError(
-                    f"LoRA.load_in_4bit on a CPU needs layers with a multiple of {BLOCK} inputs, and {name} has "
-                    f"{module.in_features}; set LoRA.load_in_4bit=false or use a CUDA device."
+                    f"LoRA.load_in_4bit needs layers with a multiple of {BLOCK} inputs, and {name} has "
+                    f"{module.in_features}; set LoRA.load_in_4bit=false."
                 )
             parent, _, own = name.rpartition(".")
             setattr(model.get_submodule(parent), own, _in_4_bit(module, device))
