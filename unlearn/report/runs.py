@@ -72,15 +72,13 @@ def loss_curves(folder: Path) -> dict[str, Curve]:
     """Return the curve of every loss term of a run's log.jsonl; none for a model that was not trained here.
 
     Values are the terms before their weights, as they were logged: nats per answer token, or a term's own unit.
-    A term's name has that of its phase before it where a method has several.
     """
     path = folder / "log.jsonl"
     curves: dict[str, Curve] = defaultdict(list)
     for line in _lines(path) if path.is_file() else ():
-        phase = f"{line['phase']}: " if "phase" in line else ""
         for key, value in line.items():
             if key not in NOT_TERMS:
-                curves[phase + key].append((line["step"], value))
+                curves[key].append((line["step"], value))
     return dict(curves)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unlearn.metrics.samples import Score
 from unlearn.report.figures import costs, curves, distances, distributions, plane, trials
-from unlearn.report.figures.style import DARK, LIGHT, THEMES, render
+from unlearn.report.figures.style import DARK, LIGHT, THEMES, broken, render
 from unlearn.report.rows import Entry
 from unlearn.report.runs import Kind
 from unlearn.report.sweep import Sweep, Trial, frontier
@@ -69,20 +69,19 @@ def test_distributions_have_a_row_per_model_against_all_golds():
     )
     base = distributions.Spread("base", Kind.base, npo.scores)
     axes = drawn(distributions.draw([base, *gold, npo], LIGHT)).axes
-    assert len(axes) == 4
-    assert [panel.get_title(loc="left") for panel in axes] == ["probability of the truth", "ROUGE-L recall", "", ""]
-    assert [panel.get_ylabel() for panel in axes] == ["base", "", "npo", ""]
-    assert [[text.get_text() for text in panel.texts] for panel in axes] == [[""], [""], ["d 0.5"], [""]]
-    own, pooled = axes[2].patches
-    counts, edges, _ = own.get_data()
-    assert (counts.max(), counts.sum()) == (1.0, 1.5)
-    assert edges[counts.argmax()] == pytest.approx(0.88)
+    assert [panel.get_title(loc="left") for panel in axes] == ["probability of the truth", "ROUGE-L recall"]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["base", "npo"]
+    assert [[text.get_text() for text in panel.texts] for panel in axes] == [["", "d 0.5"], ["", ""]]
+    own, pooled = axes[0].patches[2:]
+    floor, heights = own.get_data().baseline, own.get_data().baseline - own.get_data().values
+    assert floor == pytest.approx(1.4)
+    assert heights.sum() == pytest.approx(1.5 * heights.max())
+    assert own.get_data().edges[heights.argmax()] == pytest.approx(0.88)
     # Three of gold's four values are 0.1, one is 0.6.
-    assert pooled.get_data().values.sum() == pytest.approx(4 / 3)
-    assert (to_hex(own.get_facecolor()), to_hex(pooled.get_edgecolor())) == (
-        LIGHT.kinds[Kind.unlearned],
-        LIGHT.kinds[Kind.gold],
-    )
+    heights = floor - pooled.get_data().values
+    assert heights.sum() == pytest.approx(4 / 3 * heights.max())
+    colours = to_hex(own.get_facecolor()), to_hex(pooled.get_edgecolor())
+    assert colours == (LIGHT.kinds[Kind.unlearned], LIGHT.kinds[Kind.gold])
 
 
 def test_distances_have_a_mark_an_interval_and_golds_band():
@@ -140,7 +139,7 @@ def test_trials_have_a_panel_per_method_with_its_frontier_and_its_choice():
 def test_curves_have_a_panel_per_run_and_a_line_per_term():
     runs = {"base": {"train_0": [(1, 2.0), (2, 1.0)]}, "npo": {"forget_0": [(1, 3.0)], "retain_1": [(1, 0.5)]}}
     axes = drawn(curves.draw(runs, LIGHT)).axes
-    assert [panel.get_title(loc="left") for panel in axes[:2]] == ["base", "npo"]
+    assert [panel.get_legend().get_title().get_text() for panel in axes[:2]] == ["base", "npo"]
     assert [line.get_label() for line in axes[1].lines] == ["forget_0", "retain_1"]
     assert axes[0].lines[0].get_xydata().tolist() == [[1, 2], [2, 1]]
     assert not axes[2].axison
@@ -168,6 +167,15 @@ def test_a_figure_is_the_same_bytes_every_time_on_its_themes_paper(theme):
     picture = Image.open(io.BytesIO(first)).convert("RGB")
     assert picture.width == 1440
     assert "#{:02x}{:02x}{:02x}".format(*picture.getpixel((2, 2))) == theme.paper
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [("npo", ["npo"]), ("grad_diff_forget_kl_retain_kl", ["grad_diff_forget_kl_", "retain_kl"]), ("a" * 30, ["a" * 30]),
+     ("x_" + "a" * 30, ["x_", "a" * 30]), ("_", ["_"]), ("", [""])],
+)  # fmt: skip
+def test_long_names_break_after_underscores(name, lines):
+    assert broken(name).split("\n") == lines
 
 
 def test_names_with_dollars_are_no_formulas():

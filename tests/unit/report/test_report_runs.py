@@ -9,15 +9,10 @@ from unlearn.report.runs import loss_curves, training_cost
 
 
 def test_curves_are_the_terms_alone(tmp_path):
-    lines = [{"step": s, "epoch": 0, "forget_0": s / 2, "l1": 3, "loss": 9, "grad_norm": 1, "lr": 1} for s in (1, 2)]
+    rest = {"epoch": 0, "phase": "max", "loss": 9, "grad_norm": 1, "lr": 1}
+    lines = [{"step": s, "forget_0": s / 2, "l1": 3, **rest} for s in (1, 2)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert loss_curves(tmp_path) == {"forget_0": [(1, 0.5), (2, 1.0)], "l1": [(1, 3), (2, 3)]}
-
-
-def test_terms_of_different_phases_are_different_curves(tmp_path):
-    lines = [{"step": 1, "phase": "min", "retain_0": 1.0}, {"step": 2, "phase": "max", "retain_0": 2.0}]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert loss_curves(tmp_path) == {"min: retain_0": [(1, 1.0)], "max: retain_0": [(2, 2.0)]}
 
 
 def test_a_model_that_was_not_trained_here_has_neither(tmp_path):

@@ -22,11 +22,10 @@ MOST = 200
 def draw(runs: Mapping[str, Mapping[str, Curve]], theme: Theme) -> "Figure":
     """Return one panel per run, with its own scale and its own legend: terms of different methods do not compare."""
     down = math.ceil(len(runs) / ACROSS)
-    figure = new_figure(0.3 + 2.1 * down)
+    figure = new_figure(0.3 + 2.4 * down)
     panels = list(figure.subplots(down, ACROSS, squeeze=False).flat)
     for axes, (name, curves) in zip(panels, runs.items(), strict=False):
-        _panel(axes, curves, theme)
-        axes.set_title(name, loc="left")
+        _panel(axes, name, curves, theme)
     for axes in panels[len(runs) :]:
         axes.set_axis_off()
     figure.supxlabel("optimiser step", fontsize=10)
@@ -40,11 +39,13 @@ def thinned(curve: Curve, most: int = MOST) -> tuple[Sequence[float], Sequence[f
     return means[:, 0], means[:, 1]
 
 
-def _panel(axes: "Axes", curves: Mapping[str, Curve], theme: Theme) -> None:
+def _panel(axes: "Axes", name: str, curves: Mapping[str, Curve], theme: Theme) -> None:
     for number, (term, curve) in enumerate(curves.items()):
         colour = theme.series[number % len(theme.series)]
         # A second round of the colours is dashed.
         style = "-" if number < len(theme.series) else "--"
         axes.plot(*thinned(curve), color=colour, linestyle=style, linewidth=1.2, label=term)
     axes.grid(True, axis="y", linewidth=0.6)
-    axes.legend(fontsize=8, loc="best", handlelength=1.2)
+    # Above the panel: inside it a legend of many terms covers their curves.
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "borderpad": 0}
+    axes.legend(title=name, alignment="left", ncols=2, fontsize=8, handlelength=1.2, **above)

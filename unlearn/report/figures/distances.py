@@ -19,7 +19,7 @@ def draw(entries: Sequence[Entry], band: Mapping[str, float], theme: Theme) -> "
     band  the largest distance of a gold to the others, by set; empty with too few golds
     """
     columns = [column for column in DISTANCE_COLUMNS if any(entry.row.get(column) is not None for entry in entries)]
-    figure = new_figure(0.9 + 0.3 * len(entries))
+    figure = new_figure(0.9 + 0.36 * len(entries))
     panels = figure.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
     for axes, column in zip(panels, columns, strict=True):
         key = DISTANCE_COLUMNS[column]

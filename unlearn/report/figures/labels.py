@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from unlearn.report.figures.style import broken
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
@@ -11,8 +13,10 @@ if TYPE_CHECKING:
 DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 DISTANCES = (5, 10, 16, 24, 34, 46, 60, 80, 104, 132, 164)
 """Points from the mark to its name; the nearest that is free is taken."""
-LINE_FROM = 16
+LINE_FROM = 10
 """Points from which on a thin line leads from a name to its mark."""
+CROSSING_FROM = 24
+"""Points that a name keeps within before it crosses a line."""
 MARK = 5
 """Half the side of the square, in points, that a name must leave free around every mark."""
 ALIGNED = {1: "left", 0: "center", -1: "right"}, {1: "bottom", 0: "center", -1: "top"}
@@ -34,7 +38,7 @@ def place_labels(
     inside = axes.get_window_extent()
     taken, crossed = _marks(axes, points), [_line(axes, inside, x, y) for x, y in lines]
     for name, point, colour in zip(names, points, colours, strict=True):
-        label = axes.annotate(name, point, xytext=(0, 0), textcoords="offset points", fontsize=9, color=colour)
+        label = axes.annotate(broken(name), point, xytext=(0, 0), textcoords="offset points", fontsize=9, color=colour)
         taken.append(_put(label, taken, crossed, inside))
 
 
@@ -56,11 +60,8 @@ def _line(axes: "Axes", inside: "Bbox", x: float | None, y: float | None) -> "Bb
 
 
 def _put(label: "Annotation", taken: Sequence["Bbox"], lines: Sequence["Bbox"], inside: "Bbox") -> "Bbox":
-    """Move a label to the first place that is free and return its box; the last one tried where none is.
-
-    A name crosses a line before it goes so far from its mark that it needs one of its own.
-    """
-    near = [(distance, [*taken, *lines]) for distance in DISTANCES if distance < LINE_FROM]
+    """Move a label to the first place that is free and return its box; the last one tried where none is."""
+    near = [(distance, [*taken, *lines]) for distance in DISTANCES if distance < CROSSING_FROM]
     for distance, obstacles in [*near, *((distance, taken) for distance in DISTANCES)]:
         for x, y in DIRECTIONS:
             label.set(

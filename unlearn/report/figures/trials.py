@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unlearn.report.figures.style import Theme, new_figure
+from unlearn.report.figures.style import Theme, broken, new_figure
 from unlearn.report.runs import Kind
 from unlearn.report.sweep import Sweep, Trial, frontier
 
@@ -25,7 +25,7 @@ def draw(sweep: Sweep, theme: Theme) -> "Figure":
     panels = list(figure.subplots(down, ACROSS, squeeze=False, sharex=True, sharey=True).flat)
     for axes, method in zip(panels, methods, strict=False):
         _panel(axes, sweep.trials, method, theme)
-        axes.set_title(method, loc="left")
+        axes.set_title(broken(method), loc="left")
     for axes in panels[len(methods) :]:
         axes.set_axis_off()
     for axes in panels[max(0, len(methods) - ACROSS) : len(methods)]:
