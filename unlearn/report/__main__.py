@@ -27,8 +27,8 @@ READING = {
     Metrics.correct: """\
 D is the distance to gold, which never saw the people to be forgotten: 0 is gold, D Max is the figure to go by. A
 negative Shift Forget means that a model knows less than gold: it is damaged, not more forgetful. In brackets: 95%
-intervals over people. In bold: the best method of a column. (On a CPU the peak memory is that of the process, which
-several runs may share.)
+intervals over people, n/a for fewer than ten of them. In bold: the best method of a column. (On a CPU the peak memory
+is that of the process, which several runs may share.)
 """,
     Metrics.released: """\
 The numbers follow CLEAR's published code and serve to compare with its tables alone. In bold: the best method of a

@@ -29,7 +29,7 @@ class Point:
 
 def draw(points: Sequence[Point], theme: Theme) -> "Figure":
     """Return the scatter plot: lines through gold's mean, a band over its seeds' range, a name at every other mark."""
-    figure = new_figure(5.2)
+    figure = new_figure(5.6)
     axes = figure.add_subplot()
     golds = [point for point in points if point.kind is Kind.gold]
     goal = fmean(point.forget for point in golds), fmean(point.retain for point in golds)
@@ -45,7 +45,7 @@ def draw(points: Sequence[Point], theme: Theme) -> "Figure":
             linewidth=0.7,
             zorder=3,
         )
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.margins(x=0.09, y=0.12)
     axes.set_xlabel("still known of the forgotten people (gold's line is the goal, not 0)")
     axes.set_ylabel("kept of the other people")
     axes.grid(True, linewidth=0.6)
