@@ -20,6 +20,7 @@ def main(cfg: EvalConfig) -> Path:
     """Evaluate a vision-language model on the tasks of config/task and write records and an aggregated log."""
     from unlearn.data.rows import prepare
     from unlearn.data.views import check_splits
+    from unlearn.evaluation.origin import check_origin
     from unlearn.evaluation.plan import Settings, plan_evaluation
     from unlearn.evaluation.runner import evaluate
     from unlearn.evaluation.tasks import load_tasks
@@ -28,6 +29,7 @@ def main(cfg: EvalConfig) -> Path:
 
     # What can be wrong is found out before any weight is read.
     check_splits(cfg.forget_split, cfg.retain_split)
+    check_origin(cfg)
     tasks = load_tasks(cfg.tasks)
     prepare(cfg.data)
     settings = Settings(

@@ -54,6 +54,25 @@ evaluate(load_model(family, given["model"]), load_encoder(family, given["model"]
 """
 
 
+BREAK_ONE = """
+from unlearn.errors import UserError
+from unlearn.evaluation import runner
+
+def fail(*_):
+    raise UserError("item broken")
+
+if state.process_index == 1:
+    runner.score_items = fail
+
+def told(*given):
+    try:
+        evaluate(*given)
+    except UserError as error:
+        Path(sys.argv[1]).with_name(f"told{state.process_index}").write_text(str(error))
+
+"""
+
+
 def picture(seed):
     from PIL import Image
 
@@ -270,6 +289,26 @@ def test_two_processes_write_the_files_of_one(config, variables, make, reference
     expected_files, expected_manifest, _ = reference
     assert files == expected_files
     assert manifest == expected_manifest
+
+
+def test_an_error_in_one_process_ends_both(make, tmp_path):
+    """The other would wait for ever where their results are put together."""
+    settings, out = make()
+    given = {
+        "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
+        "answer_prefix": settings.model_family.answer_prefix,
+        "data": dataclasses.asdict(settings.data),
+    }  # fmt: skip
+    broken = TWO_PROCESSES.replace("plan = plan_evaluation", BREAK_ONE + "plan = plan_evaluation")
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    (tmp_path / "run.py").write_text(broken.replace("evaluate(load", "told(load"))
+    launch = ["-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / "ddp.yaml")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path / "given.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [(tmp_path / f"told{r}").read_text() for r in range(2)] == ["item broken"] * 2
+    assert not (out / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("batches", [0, 1, 5])

@@ -1,7 +1,7 @@
 """Run an evaluation: score the batches of a plan over all processes, and put one set of result files together.
 
 The model is not prepared by Accelerate: each process scores its own batches with its own copy and writes them to its
-own part file; process 0 merges. Nothing is gathered over the network, so nothing is padded or doubled.
+own part file; process 0 merges. No record is gathered over the network, so nothing is padded or doubled.
 """
 
 import logging
@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import nn
 from tqdm import tqdm
 
 from unlearn.config.schema import Metrics
 from unlearn.cost import Cost, Meter
+from unlearn.errors import UserError
 from unlearn.evaluation.parts import BatchKey, Finished
 from unlearn.evaluation.plan import Plan, assigned
 from unlearn.evaluation.results import write_results
@@ -41,14 +43,26 @@ def evaluate(model: nn.Module, encoder: Encoder, plan: Plan) -> dict[str, Any]:
     attempt = _begin(plan, state)
     done = plan.parts.read()
     todo = [key for key in plan.batches if key not in done]
-    _score(model, encoder, plan, assigned(todo, state.process_index, state.num_processes), attempt, state)
-    state.wait_for_everyone()
+    mine = assigned(todo, state.process_index, state.num_processes)
+    try:
+        _score(model, encoder, plan, mine, attempt, state)
+        error = None
+    except UserError as mistake:
+        error = mistake
+    _stop_together(error)
     if state.is_main_process:
         write_results(plan, plan.parts.read())
     state.wait_for_everyone()
     manifest = plan.finished()
     assert manifest is not None, f"{plan.out} lacks a file that was just written"
     return manifest
+
+
+def _stop_together(error: UserError | None) -> None:
+    """Wait for all processes, and raise in each of them the first error of any: the others would wait for ever."""
+    errors = [found for found in gather_object([error]) if found is not None]
+    if errors:
+        raise errors[0]
 
 
 def _begin(plan: Plan, state: PartialState) -> int:

@@ -182,7 +182,7 @@ def _stage(
         minutes=cfg.cluster.minutes * len(jobs),
         mem_mb=cfg.cluster.mem_mb * count,
         gpus=cfg.cluster.gpus * count,
-        digest=_digest([count, *(_identity(job) for job in jobs)], needs),
+        digest=_digest([file.read_text(), *(_identity(job) for job in jobs)], needs),
     )
 
 
