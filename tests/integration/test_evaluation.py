@@ -269,22 +269,30 @@ def test_under_released_every_item_is_also_answered_blind(make, reference):
         comparable(both)
 
 
-@pytest.mark.parametrize(("config", "variables"), [("ddp", {"ACCELERATE_USE_CPU": "true"}), ("zero3", {})])
-def test_two_processes_write_the_files_of_one(config, variables, make, reference, tmp_path):
-    settings, out = make()
+def launch_two(settings, out, folder, code, config="ddp", variables=None):
+    """Run `code` in two processes, as a file of config/accelerate launches them, in `folder`."""
     given = {
         "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
         "answer_prefix": settings.model_family.answer_prefix,
         "data": dataclasses.asdict(settings.data),
     }  # fmt: skip
-    (tmp_path / "given.json").write_text(json.dumps(given))
-    (tmp_path / "run.py").write_text(TWO_PROCESSES)
+    (folder / "given.json").write_text(json.dumps(given))
+    (folder / "run.py").write_text(code)
     launch = ["-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / f"{config}.yaml")]
-    environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path / "given.json")]
+    environment = {**os.environ, **(variables or {}), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, str(folder / "run.py"), str(folder / "given.json")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [(tmp_path / f"rank{r}").read_text() for r in range(2)] == ["2", "2"]
+    assert [(folder / f"rank{r}").read_text() for r in range(2)] == ["2", "2"]
+
+
+ON_CPU = {"ACCELERATE_USE_CPU": "true"}
+
+
+@pytest.mark.parametrize(("config", "variables"), [("ddp", ON_CPU), ("zero3", {})])
+def test_two_processes_write_the_files_of_one(config, variables, make, reference, tmp_path):
+    settings, out = make()
+    launch_two(settings, out, tmp_path, TWO_PROCESSES, config, variables)
     files, manifest = contents(out)
     expected_files, expected_manifest, _ = reference
     assert files == expected_files
@@ -294,19 +302,8 @@ def test_two_processes_write_the_files_of_one(config, variables, make, reference
 def test_an_error_in_one_process_ends_both(make, tmp_path):
     """The other would wait for ever where their results are put together."""
     settings, out = make()
-    given = {
-        "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
-        "answer_prefix": settings.model_family.answer_prefix,
-        "data": dataclasses.asdict(settings.data),
-    }  # fmt: skip
     broken = TWO_PROCESSES.replace("plan = plan_evaluation", BREAK_ONE + "plan = plan_evaluation")
-    (tmp_path / "given.json").write_text(json.dumps(given))
-    (tmp_path / "run.py").write_text(broken.replace("evaluate(load", "told(load"))
-    launch = ["-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / "ddp.yaml")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path / "given.json")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch_two(settings, out, tmp_path, broken.replace("evaluate(load", "told(load"), variables=ON_CPU)
     assert [(tmp_path / f"told{r}").read_text() for r in range(2)] == ["item broken"] * 2
     assert not (out / "manifest.json").exists()
 

@@ -30,9 +30,10 @@ class Answers:
         first = stable_integer("answer", seed, epoch, sample.uid, self.draw) % len(pool)
         # From a random place on, since the answer found there may be the sample's own (every picture of a person has
         # the same name for an answer).
-        for candidate in (*pool[first:], *pool[:first]):
-            if candidate.answer.strip() != sample.answer.strip():
-                return replace(sample, answer=candidate.answer)
+        for offset in range(len(pool)):
+            answer = pool[(first + offset) % len(pool)].answer
+            if answer.strip() != sample.answer.strip():
+                return replace(sample, answer=answer)
         raise UserError(
             f"The set {self.source} has no answer but that of {sample.uid}; this method needs other answers: take a "
             f"larger set, or a method without them."
