@@ -166,6 +166,15 @@ class Method:
         """Return what is wrong with the parameters, one sentence each."""
         return []
 
+    def not_positive(self, *keys: str, advice: str = "set one") -> list[str]:
+        """Return a sentence for each of these parameters that is set and is no number above 0; `advice` ends it."""
+        given = {key: getattr(self, key) for key in keys}
+        return [
+            f"forget_loss.{key} is {value}; allowed are numbers above 0; {advice}."
+            for key, value in given.items()
+            if value is not None and not value > 0
+        ]
+
     def needs_reference(self) -> bool:
         """Tell whether any view or measure asks for the frozen start model."""
         asked = [*self.needs().values(), *(measure.needs for measure in self.measures().values())]
@@ -181,12 +190,7 @@ class Weighted(Method):
 
     def problems(self) -> list[str]:
         """Return the weights that are not positive."""
-        weights = {key.name: getattr(self, key.name) for key in fields(self) if key.name.endswith("_weight")}
-        return [
-            f"forget_loss.{name} is {value}; allowed are numbers above 0; set one."
-            for name, value in weights.items()
-            if value <= 0
-        ]
+        return self.not_positive(*(key.name for key in fields(self) if key.name.endswith("_weight")))
 
 
 @dataclass

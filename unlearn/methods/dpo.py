@@ -35,8 +35,7 @@ class DPO(ForgetRetain):
 
     def problems(self) -> list[str]:
         """Refuse an inverse temperature that is not positive."""
-        wrong = f"forget_loss.beta is {self.beta}; allowed are numbers above 0; the paper takes 0.1."
-        return [*super().problems(), *([wrong] if self.beta <= 0 else [])]
+        return super().problems() + self.not_positive("beta", advice="the paper takes 0.1")
 
     def answers(self) -> Mapping[str, Answers]:
         """Return the view of the forget questions with refusals."""

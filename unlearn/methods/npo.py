@@ -31,8 +31,7 @@ class NPO(ForgetRetain):
 
     def problems(self) -> list[str]:
         """Refuse an inverse temperature that is not positive."""
-        wrong = f"forget_loss.beta is {self.beta}; allowed are numbers above 0; the paper takes 0.1."
-        return [*super().problems(), *([wrong] if self.beta <= 0 else [])]
+        return super().problems() + self.not_positive("beta", advice="the paper takes 0.1")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for sequence log-probabilities of model and reference, and for the retain term's quantity."""

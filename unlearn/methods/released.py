@@ -90,8 +90,7 @@ class ReleasedNPO(Method):
 
     def problems(self) -> list[str]:
         """Refuse an exponent that is not positive."""
-        wrong = f"forget_loss.beta is {self.beta}; allowed are numbers above 0; the published code takes 1."
-        return [wrong] if self.beta <= 0 else []
+        return self.not_positive("beta", advice="the published code takes 1")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for log-probabilities at every position, of the model and of the reference."""

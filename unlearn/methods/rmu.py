@@ -56,12 +56,7 @@ class RMU(Weighted):
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        lengths = {"c": self.c, "c_relative": self.c_relative}
-        return super().problems() + [
-            f"forget_loss.{key} is {value}; allowed are numbers above 0."
-            for key, value in lengths.items()
-            if value is not None and value <= 0
-        ]
+        return super().problems() + self.not_positive("c", "c_relative")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the hidden states on both views, and for the reference's on the retained one."""

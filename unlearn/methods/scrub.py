@@ -38,9 +38,7 @@ class Distillation(Method):
         found = [
             f"forget_loss.{key} is {value}; allowed are numbers from 0." for key, value in weights.items() if value < 0
         ]
-        if self.temperature <= 0:
-            found.append(f"forget_loss.temperature is {self.temperature}; allowed are numbers above 0.")
-        return found
+        return found + self.not_positive("temperature")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the teacher's divergence on both views and for the cross-entropy of the retained answers."""
@@ -98,8 +96,7 @@ class ScrubJoint(Distillation):
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        wrong = f"forget_loss.forget_weight is {self.forget_weight}; allowed are numbers above 0."
-        return [*super().problems(), *([wrong] if self.forget_weight <= 0 else [])]
+        return super().problems() + self.not_positive("forget_weight")
 
     def terms(self, views: Views) -> Iterable[Term]:
         """Yield the terms of both phases."""

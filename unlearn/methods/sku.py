@@ -35,11 +35,7 @@ class SKU(Weighted):
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        return super().problems() + [
-            f"forget_loss.{key} is {getattr(self, key)}; allowed are numbers above 0."
-            for key in ("random_answers", "negation")
-            if getattr(self, key) <= 0
-        ]
+        return super().problems() + self.not_positive("random_answers", "negation")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the cross-entropy of true and of random answers, and for the divergence on retained data."""

@@ -62,7 +62,8 @@ def test_with_vanishing_beta_it_is_ascent_on_sequence_sums():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"beta": 0.0}, "forget_loss.beta is 0.0"),
+        ({"beta": 0.0}, "forget_loss.beta is 0.0; allowed are numbers above 0; the paper takes 0.1."),
+        ({"beta": float("nan")}, "forget_loss.beta is nan; allowed are numbers above 0"),
         ({"forget_weight": -1.0}, "forget_loss.forget_weight is -1.0"),
         ({"retain_weight": 0.0}, "forget_loss.retain_weight is 0.0"),
     ],
