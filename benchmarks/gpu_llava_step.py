@@ -37,7 +37,8 @@ from llava_shape import (
     words,
 )
 
-from unlearn.config.schema import ForgetConfig, LoRAConfig, Scheduler
+from unlearn.config.schema import LoRAConfig, Scheduler
+from unlearn.config.scripts import ForgetConfig
 from unlearn.data.samples import IGNORE, Batch, Sample
 from unlearn.engine import start_accelerator
 from unlearn.evaluation.items import Item

@@ -10,7 +10,7 @@ Results: <model_path>/eval_results/{<task>.jsonl, eval_log_aggregated.json, mani
 import logging
 from pathlib import Path
 
-from unlearn.config.schema import EvalConfig
+from unlearn.config.scripts import EvalConfig
 from unlearn.entry import launch
 
 log = logging.getLogger("eval")

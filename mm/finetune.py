@@ -9,7 +9,7 @@ CUDA_VISIBLE_DEVICES=1 accelerate launch mm/finetune.py preset=clear_qwen2_vl lr
 import logging
 from pathlib import Path
 
-from unlearn.config.schema import FinetuneConfig
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.entry import launch
 
 log = logging.getLogger("finetune")

@@ -9,7 +9,7 @@ accelerate launch mm/forget.py preset=clear_llava forget_loss=npo       the CLEA
 import logging
 from pathlib import Path
 
-from unlearn.config.schema import ForgetConfig
+from unlearn.config.scripts import ForgetConfig
 from unlearn.entry import launch
 
 log = logging.getLogger("forget")

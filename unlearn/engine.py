@@ -8,7 +8,8 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 
 from unlearn import state
-from unlearn.config.schema import Component, DType, Optimizer, Tracker, Training
+from unlearn.config.schema import Component, DType, Optimizer, Tracker
+from unlearn.config.scripts import Training
 from unlearn.data.samples import Sample
 from unlearn.errors import UserError
 from unlearn.files import write_json

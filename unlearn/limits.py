@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from accelerate.state import AcceleratorState
 
-from unlearn.config.schema import Optimizer, Training
+from unlearn.config.schema import Optimizer
+from unlearn.config.scripts import Training
 from unlearn.errors import UserError
 from unlearn.methods.base import Demand, Method
 from unlearn.processes import Engine

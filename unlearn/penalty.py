@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unlearn.config.schema import NormFrom, Training
+from unlearn.config.schema import NormFrom
+from unlearn.config.scripts import Training
 
 
 def l1_norm(weights: Sequence[Tensor], origin: Sequence[Tensor] | None = None) -> Tensor:

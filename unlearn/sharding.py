@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from unlearn.config.schema import DType, Training
+from unlearn.config.schema import DType
+from unlearn.config.scripts import Training
 from unlearn.processes import Engine
 
 

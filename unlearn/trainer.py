@@ -18,7 +18,8 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from unlearn import state
-from unlearn.config.schema import Component, Training
+from unlearn.config.schema import Component
+from unlearn.config.scripts import Training
 from unlearn.cost import Meter
 from unlearn.data.loader import MicroBatches, loader
 from unlearn.data.plan import Step, micro_batches, pass_steps

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.experiment.scripts import script_main
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlearn.config.schema import DType, FinetuneConfig, ForgetConfig
+from unlearn.config.schema import DType
+from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.experiment.config import ACCELERATE
 from unlearn.experiment.scripts import script_main

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_models import TINY, png
 
-from unlearn.config.schema import DType, FinetuneConfig, LoRAConfig
+from unlearn.config.schema import DType, LoRAConfig
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.data.collate import Collator
 from unlearn.data.samples import Sample
 from unlearn.forwards import View

@@ -113,7 +113,7 @@ def tiny_overrides(tiny_families):
 @pytest.fixture
 def script(overrides, people):
     """Run mm/<name>.py's main on a validated config of overrides; return the folder that it returns."""
-    from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+    from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
     from unlearn.entry import load
 
     schemas = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}

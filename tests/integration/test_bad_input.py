@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import launch
 from unlearn.errors import UserError
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from unlearn.config.schema import FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.experiment.scripts import script_main
@@ -28,7 +28,7 @@ import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
-from unlearn.config.schema import FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import NonFiniteLossError
 from unlearn.experiment.scripts import script_main
@@ -104,7 +104,7 @@ for kind, script, overrides in json.loads(Path(sys.argv[1]).read_text()):
 REFUSED = """
 import json, os, sys
 from pathlib import Path
-from unlearn.config.schema import FinetuneConfig
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.experiment.scripts import script_main

@@ -22,7 +22,7 @@ WORKER = """
 import json, runpy, sys
 from pathlib import Path
 import torch
-from unlearn.config.schema import FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 
 torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unlearn.config.loading import PROJECT
-from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.experiment.config import load_experiment
 from unlearn.experiment.plan import plan

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.evaluation.tasks import load_tasks

@@ -6,7 +6,7 @@ import pytest
 from accelerate.utils import DistributedType
 
 from unlearn import processes
-from unlearn.config.schema import FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.experiment.config import ACCELERATE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearn.config.schema import EvalConfig, FinetuneConfig, ForgetConfig
+from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import help_text, launch, register_schemas
 from unlearn.errors import UserError
 from unlearn.metrics.aggregate import AggregateConfig

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from unlearn.config.schema import EvalConfig
+from unlearn.config.scripts import EvalConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.evaluation.origin import check_origin

@@ -7,7 +7,7 @@ import pytest
 from tiny_models import TINY
 
 from unlearn.config.loading import PROJECT
-from unlearn.config.schema import FinetuneConfig
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.entry import load
 
 DOCUMENT = (PROJECT / "docs" / "families.md").read_text()

@@ -9,7 +9,7 @@ PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "unlearn"
 
 BOTTOM = {"errors", "files", "config.schema", "fingerprint"}
-CONFIG = {*BOTTOM, "config.loading"}
+CONFIG = {*BOTTOM, "config.loading", "config.scripts"}
 SAMPLES = {"data.samples", "data.questions", "data.answers"}
 ROWS = {*SAMPLES, "data.rows", "data.views", "data.pictures", "data.refusals"}
 ALLOWED: dict[str, set[str]] = {
@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "cost": set(),
     "config.schema": {"errors"},
     "config.loading": {"errors", "config.schema"},
+    "config.scripts": {"config.schema"},
     # Data: rows and samples know nothing of models; the loader alone encodes.
     "data.samples": set(),
     "data.questions": set(),
@@ -32,13 +33,13 @@ ALLOWED: dict[str, set[str]] = {
     "data.loader": {*BOTTOM, *SAMPLES, "data.collate", "data.plan", "models.encoder"},
     "data.mini": {*CONFIG, *ROWS, "data.mini", "data.collate", "data.plan", "models", "forwards"},
     # Models: from samples to tensors, weights and parts.
-    "models": {*BOTTOM, *SAMPLES, "models"},
+    "models": {*BOTTOM, *SAMPLES, "config.scripts", "models"},
     "forwards": {"data.samples", "models.components"},
     "reference": {"forwards"},
     # Methods see views alone.
     "methods.base": {"data.answers", "forwards"},
     "methods": {"data.answers", "errors", "forwards", "methods.base"},
-    "penalty": {"config.schema"},
+    "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "metrics"},
     "evaluation": {
@@ -48,8 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     "run": CONFIG,
     # Processes: how they find each other, what divides a model among them, and what does not go together.
     "processes": {"errors"},
-    "limits": {"config.schema", "errors", "methods.base", "processes"},
-    "sharding": {"config.schema", "processes"},
+    "limits": {"config.schema", "config.scripts", "errors", "methods.base", "processes"},
+    "sharding": {"config.schema", "config.scripts", "processes"},
     "state": {"cost", "errors", "processes"},
     "engine": {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",

@@ -43,7 +43,7 @@ def test_it_is_constant_or_decays_by_epochs():
 
 
 def test_an_l0_norm_is_refused_with_the_reason():
-    from unlearn.config.schema import ForgetConfig
+    from unlearn.config.scripts import ForgetConfig
     from unlearn.entry import load
     from unlearn.errors import UserError
 
@@ -55,7 +55,7 @@ def test_an_l0_norm_is_refused_with_the_reason():
 
 
 def test_a_decay_of_no_penalty_is_refused():
-    from unlearn.config.schema import ForgetConfig
+    from unlearn.config.scripts import ForgetConfig
     from unlearn.entry import load
     from unlearn.errors import UserError
 

@@ -8,7 +8,8 @@ import torch
 from tiny_models import TINY
 from torch import nn
 
-from unlearn.config.schema import Component, DType, FinetuneConfig, LoRAConfig, ModelFamily
+from unlearn.config.schema import Component, DType, LoRAConfig, ModelFamily
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.data.collate import Collator
 from unlearn.data.samples import Sample
 from unlearn.errors import UserError

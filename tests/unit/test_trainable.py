@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from unlearn.config.schema import Component, FinetuneConfig, LoRAConfig
+from unlearn.config.schema import Component, LoRAConfig
+from unlearn.config.scripts import FinetuneConfig
 from unlearn.models.components import component_of, decoder
 from unlearn.models.loading import load_model
 from unlearn.models.trainable import extrapolate, make_trainable

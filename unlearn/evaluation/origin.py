@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from unlearn.config.schema import EvalConfig
+from unlearn.config.scripts import EvalConfig
 from unlearn.errors import UserError
 
 SPLITS = ("forget_split", "retain_split", "forget_modality")

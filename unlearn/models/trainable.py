@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from unlearn.config.schema import Component, Training
+from unlearn.config.schema import Component
+from unlearn.config.scripts import Training
 from unlearn.errors import UserError
 from unlearn.models.components import decoder, freeze
 from unlearn.models.lora import add_lora

@@ -29,7 +29,7 @@ from stand_in import (
     views,
 )
 
-from unlearn.config.schema import ForgetConfig
+from unlearn.config.scripts import ForgetConfig
 from unlearn.entry import load
 from unlearn.forwards import NEEDS_REFERENCE, View, answer_counts
 from unlearn.methods.base import REGISTRY, Facts, Views, load_all

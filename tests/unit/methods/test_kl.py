@@ -7,7 +7,7 @@ import torch
 from naive import naive_ce, naive_kl
 from stand_in import FORGET, RETAIN, Table, batch, gradient, peaked, slopes, tables, total, uniform, views
 
-from unlearn.config.schema import ForgetConfig
+from unlearn.config.scripts import ForgetConfig
 from unlearn.entry import load
 from unlearn.forwards import View
 from unlearn.methods.base import KLDirection

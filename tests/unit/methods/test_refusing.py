@@ -7,7 +7,7 @@ import torch
 from naive import logp, mean, naive_ce, naive_kl
 from stand_in import FORGET, RETAIN, Table, after_a_step, batch, gradient, other, slopes, tables, total, views
 
-from unlearn.config.schema import ForgetConfig
+from unlearn.config.scripts import ForgetConfig
 from unlearn.data.answers import Answers
 from unlearn.entry import load
 from unlearn.forwards import View

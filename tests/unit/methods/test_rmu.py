@@ -5,7 +5,7 @@ import torch
 from naive import answer_states
 from stand_in import DEPTH, FORGET, Table, gradient, tables, total, views
 
-from unlearn.config.schema import ForgetConfig
+from unlearn.config.scripts import ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.methods.rmu import RMU, control_vector, rmu_loss
