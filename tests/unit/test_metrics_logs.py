@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from unlearn.errors import UserError
-from unlearn.metrics.logs import NEEDED, aggregated_from_records, read_log
+from unlearn.metrics.logs import FURTHER, NEEDED, aggregated_from_records, read_log
 from unlearn.metrics.manifest import FOREIGN_TASKS
 
 TOFU_KEYS = {
@@ -56,7 +56,7 @@ def record(uid="cap-1", paraphrase=True, generated="Ann Lee smiles", wrong=2):
 
 def test_a_record_becomes_the_keys_of_tofu():
     entry = aggregated_from_records([record()])
-    assert {key for key in entry if key not in ("uid", "group")} == TOFU_KEYS
+    assert {key for key in entry if key not in ("uid", "group", *FURTHER)} == TOFU_KEYS
     values = {key: items["0"] for key, items in entry.items()}
     assert (values["avg_gt_loss"], values["gt_loss"], values["num_token_gt"]) == (2.0, 6.0, 3)
     assert (values["avg_paraphrased_loss"], values["paraphrased_loss"], values["num_token_paraphrased"]) == (
@@ -135,6 +135,8 @@ def test_a_log_with_ragged_wrong_answers_is_read_back(tmp_path):
     assert [list(w) for w in task.wrong_losses] == [[3.0, 5.0, 1.0], [3.0]]
     assert list(task.loss) == [2.0, 2.0]
     assert list(task.paraphrase_loss) == [1.5, 2.0]
+    # "Ann Lee smiles": two bigrams, one trigram.
+    assert list(task.further["generation_entropy"]) == [pytest.approx(1 / 3)] * 2
     assert log.manifest.tasks["forget_captions"].label == "Forget Captions"
     assert log.manifest.cost["forwards"] == 7
 
@@ -198,6 +200,8 @@ BAD_LOGS = [
     (broken(TASK, "uid", "1", value="a"), "has a uid twice"),
     (broken(TASK, "group", "0", drop=True), "has 2 items in avg_gt_loss but 1 (or others) in group"),
     (broken(TASK, "rougeL_recall_blind", value={"0": 1.0}), "but 1 (or others) in rougeL_recall_blind"),
+    (broken(TASK, "repetition", "1", drop=True), "but 1 (or others) in repetition"),
+    (broken(TASK, "repetition", "1", value=None), "has None in repetition, where only finite numbers"),
     (broken(TASK, "avg_gt_loss", "1", value=float("nan")), "has nan in avg_gt_loss, where only finite numbers"),
     (broken(TASK, "average_perturb_loss", "0", value=[1.0, None]), "has None in average_perturb_loss"),
     (

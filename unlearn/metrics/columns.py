@@ -21,6 +21,9 @@ FORGET_QUALITY_TASKS = ("eval_log_forget.json", "forget_captions", "forget_qa")
 SET_COLUMNS = {"Real": Role.real, "Retain": Role.retain, "Forget": Role.forget}
 DISTANCE_COLUMNS = {"D Forget": "forget", "D Retain": "retain", "D Real": "real", "D Max": "max"}
 
+FURTHER_COLUMNS = {"Generation Entropy": "generation_entropy", "Repetition": "repetition"}
+"""Means of a log's further numbers, one for every set of tasks."""
+
 COST_COLUMNS = {
     "Eval Wall Seconds": ("wall_seconds", 1),
     "Eval Peak Memory MiB": ("peak_memory_bytes", 2**20),
@@ -58,7 +61,7 @@ def distance_columns(
 
 
 def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
-    """Return TOFU's columns for the tasks of two comparable logs, and the means of the sets Real, Retain and Forget.
+    """Return TOFU's columns for the tasks of two comparable logs, and what is said of the sets Real, Retain and Forget.
 
     A number that needs a task which was not evaluated is None.
     """
@@ -68,6 +71,7 @@ def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
     for column, role in SET_COLUMNS.items():
         row[column] = set_score(scores for name, scores in tasks.items() if infos[name].role is role)
     row["Model Utility"] = model_utility(tasks)
+    row |= _further_columns(model, infos)
     tests = {name: forget_test(model.tasks[name], gold.tasks[name]) for name in _forgotten(model, infos)}
     row["Forget Quality"] = next((tests[name].p_value for name in FORGET_QUALITY_TASKS if name in tests), None)
     for name, test in tests.items():
@@ -140,6 +144,17 @@ def _task_columns(tasks: Mapping[str, TaskScores], infos: Mapping[str, TaskInfo]
         row[f"ROUGE {info.label}"] = scores.rouge
         row[f"Prob. {info.label}"] = scores.probability
         row[f"Truth Ratio {info.label}"] = scores.truth_ratio(info.role)
+    return row
+
+
+def _further_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
+    """Return the mean over a set's tasks of their items' mean, for every further number that the log has."""
+    row: dict[str, Value] = {}
+    for column, key in FURTHER_COLUMNS.items():
+        for name, role in SET_COLUMNS.items():
+            members = [task.further for task_name, task in log.tasks.items() if infos[task_name].role is role]
+            means = [float(further[key].mean()) for further in members if key in further]
+            row |= {f"{column} {name}": fmean(means)} if means else {}
     return row
 
 

@@ -12,13 +12,14 @@ Layout (that of TOFU and CLEAR tools): {task: {key: {"0": value, "1": value, ...
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unlearn.errors import UserError
+from unlearn.metrics.fluency import fluency
 from unlearn.metrics.manifest import MANIFEST, Manifest, read_json, read_manifest
 from unlearn.metrics.rouge import rouge_recall
 from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio
@@ -27,7 +28,9 @@ NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
 BLIND = "rougeL_recall_blind"
-OPTIONAL = ("uid", "group", "generated_text", BLIND)
+FURTHER = ("generation_entropy", "repetition")
+"""Numbers of an item that no metric but their own mean is made of."""
+OPTIONAL = ("uid", "group", "generated_text", BLIND, *FURTHER)
 """Keys that are read where a log has them."""
 
 TOFU_AUTHOR_TASKS = ("eval_log.json", "eval_log_forget.json")
@@ -47,6 +50,7 @@ class TaskLog:
     wrong_losses     n arrays [K_i]
     rouge            [n] ROUGE-L recall in [0, 1]
     blind_rouge      [n] that of the answers without the picture, None where nothing was answered blind
+    further          [n] each of the numbers of `FURTHER` that the log has, by its key
     """
 
     items: tuple[str, ...]
@@ -58,6 +62,7 @@ class TaskLog:
     wrong_losses: tuple[Floats, ...]
     rouge: Floats
     blind_rouge: Floats | None = None
+    further: Mapping[str, Floats] = field(default_factory=dict)
 
     def only(self, items: set[str]) -> "TaskLog":
         """Return the log of those of its items that are in `items`."""
@@ -78,6 +83,7 @@ class TaskLog:
             wrong_losses=tuple(self.wrong_losses[i] for i in kept),
             rouge=self.rouge[kept],
             blind_rouge=None if self.blind_rouge is None else self.blind_rouge[kept],
+            further={key: values[kept] for key, values in self.further.items()},
         )
 
 
@@ -133,6 +139,7 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
         "uid": record["uid"],
         "group": record["group"],
         **({} if blind is None else {BLIND: blind["rougeL_recall"]}),
+        **fluency(record["generated"]),
     }
 
 
@@ -178,6 +185,7 @@ def _task_log(name: str, entry: Any, where: str) -> TaskLog:
         wrong_losses=tuple(_wrong(keys["average_perturb_loss"][n], where, n) for n in numbers),
         rouge=_floats([keys["rougeL_recall"][n] for n in numbers], where, "rougeL_recall"),
         blind_rouge=_floats([keys[BLIND][n] for n in numbers], where, BLIND) if BLIND in keys else None,
+        further={key: _floats([keys[key][n] for n in numbers], where, key) for key in FURTHER if key in keys},
     )
 
 
