@@ -1,13 +1,16 @@
 """Tasks: the rows of config/task, their roles under each modality, and what is wrong with a task in words."""
 
+from dataclasses import replace
+
 import pytest
 
 from unlearn.config.schema import Modality
 from unlearn.errors import UserError
-from unlearn.evaluation.tasks import FOLDER, Grouping, Source, Task, load_tasks, role_under
+from unlearn.evaluation.tasks import FOLDER, Grouping, Shown, Source, Task, load_tasks, role_under
 from unlearn.metrics.manifest import FOREIGN_TASKS, Role
 
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+COUNTED = [task for task in load_tasks(ALL) if task.probe_of is None]
 EIGHT = [
     "forget_captions", "retain_captions", "forget_names", "retain_names",
     "forget_qa", "retain_qa", "real_faces", "real_world",
@@ -24,7 +27,7 @@ def task(**changes):
 
 
 def test_the_eight_tasks_of_clear_and_the_two_of_the_mini_benchmark_exist():
-    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names"} == set(ALL)
+    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names"} == {t.name for t in COUNTED}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -63,7 +66,7 @@ def test_columns_are_those_that_clear_and_tofu_have():
     ],
 )
 def test_what_stays_of_the_forget_people_counts_as_retain(modality, expected):
-    roles = {t.name: role_under(t, modality) for t in load_tasks(ALL)}
+    roles = {t.name: role_under(t, modality) for t in COUNTED}
     assert {name for name, role in roles.items() if role is Role.forget} == expected
     assert {name for name, role in roles.items() if role is Role.real} == {"real_faces", "real_world"}
 
@@ -94,6 +97,12 @@ def test_a_task_given_twice_is_refused():
         ({"group_column": "name"}, "group_column belongs to grouping: column"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0; allowed is 1 or above"),
         ({"version": 0}, "version is 0"),
+        ({"question_template": "Tell me."}, 'question_template is "Tell me."; it must contain {question} once'),
+        ({"question_template": "{question} {question}"}, "it must contain {question} once"),
+        (
+            {"picture": Shown.blank, "modality": Modality.text},
+            "picture is blank, but only a task of modality image has pictures; leave it out",
+        ),
     ],
 )
 def test_mistakes_in_a_task_are_named(changes, message):
@@ -115,3 +124,34 @@ def test_a_file_without_a_needed_value_is_named(tmp_path):
     (tmp_path / "faces.yaml").write_text(text)
     with pytest.raises(UserError, match="role"):
         load_tasks(["faces"], tmp_path)
+
+
+def test_a_task_has_the_values_of_its_parent_and_its_own_on_top(tmp_path):
+    for name in ("real_faces", "real_world"):
+        (tmp_path / f"{name}.yaml").write_text((FOLDER / f"{name}.yaml").read_text())
+    (tmp_path / "child.yaml").write_text("defaults: [real_faces, _self_]\nname: child\nmax_new_tokens: 3\n")
+    (tmp_path / "grandchild.yaml").write_text("defaults: [child, _self_]\nname: grandchild\nprobe_of: real_world\n")
+    parent, child, grandchild = load_tasks(["real_faces", "child", "grandchild"], tmp_path)
+    assert child == replace(parent, name="child", max_new_tokens=3)
+    assert grandchild == replace(child, name="grandchild", probe_of="real_world")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "defaults: [real_face, _self_]\nname: x\n",
+            'Unknown parent in .*x.yaml: "real_face".*Did you mean "real_faces"',
+        ),
+        ("defaults: [x, _self_]\nname: x\n", "x.yaml is its own parent by way of x; name task_schema or a whole task"),
+        (
+            "defaults: [real_faces, _self_]\nname: x\nprobe_of: real_facs\n",
+            'Unknown probe_of in .*x.yaml: "real_facs".*Did you mean "real_faces"',
+        ),
+    ],
+)
+def test_a_task_that_refers_to_no_other_is_refused(tmp_path, text, words):
+    (tmp_path / "real_faces.yaml").write_text((FOLDER / "real_faces.yaml").read_text())
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_tasks(["x"], tmp_path)

@@ -2,16 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unlearn.config.schema import Data, Modality
-from unlearn.data.pictures import check_pictures
-from unlearn.data.questions import question_for
+from unlearn.data.pictures import blank_like, check_pictures
+from unlearn.data.questions import question_for, stable_integer
 from unlearn.data.rows import load_rows
 from unlearn.errors import UserError
-from unlearn.evaluation.tasks import Grouping, Source, Task
+from unlearn.evaluation.tasks import QUESTION, Grouping, Shown, Source, Task
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,15 @@ class Item:
 def build_items(task: Task, data: Data, forget_split: str, seed: int) -> list[Item]:
     """Return the items of `task` in the order of its rows.
 
-    Raises UserError for an unknown config, a missing column, an empty set and a row without answer.
+    Raises UserError for an unknown config, a missing column, an empty set, a row without answer and a set of one person
+    whose items are to be asked under another's picture.
     """
     path = data.path if task.source is Source.images else data.text_path
     config = task.config.format(forget_split=forget_split)
     rows = load_rows(path, config, task.columns())
     seen: Counter[str] = Counter()
-    return [_item(task, data, config, seed, index, row, seen) for index, row in enumerate(rows)]
+    items = [_item(task, data, config, seed, index, row, seen) for index, row in enumerate(rows)]
+    return SHOWN[task.picture](items, seed)
 
 
 def check_images(items: Mapping[str, Sequence[Item]]) -> None:
@@ -73,12 +75,39 @@ def _item(task: Task, data: Data, config: str, seed: int, index: int, row: dict[
     return Item(
         uid=uid,
         group=_group(task, data, config, index, row, uid),
-        question=question,
+        question=task.question_template.replace(QUESTION, question),
         image=_image(row["image"], where) if task.modality is Modality.image else None,
         answer=answer,
         paraphrase=paraphrase or None,
         wrong=_wrong(task, row, answer, where),
     )
+
+
+def _of_others(items: Sequence[Item], seed: int) -> list[Item]:
+    """Give every item the picture of another person: the other row of the smallest hash of (seed, its uid, own uid).
+
+    So the choice depends on who is in the set, and not on the order of the rows.
+    """
+    if len({item.group for item in items}) == 1:
+        raise UserError(
+            f"All items are about {items[0].group}, so there is no picture of another person; leave out the tasks with "
+            f"picture: {Shown.other.name}."
+        )
+    return [replace(item, image=_other(item, items, seed).image) for item in items]
+
+
+def _other(item: Item, items: Sequence[Item], seed: int) -> Item:
+    others = (other for other in items if other.group != item.group)
+    return min(others, key=lambda other: stable_integer("picture", seed, item.uid, other.uid))
+
+
+SHOWN: dict[Shown, Callable[[Sequence[Item], int], list[Item]]] = {
+    Shown.own: lambda items, _: list(items),
+    Shown.other: _of_others,
+    Shown.blank: lambda items, _: [replace(item, image=blank_like(item.image or b"", item.uid)) for item in items],
+    Shown.none: lambda items, _: [replace(item, image=None) for item in items],
+}
+"""From items under their own pictures, and the seed, to items under those that a task shows."""
 
 
 def _uid(task: Task, row: dict[str, Any], seen: Counter[str]) -> str:

@@ -55,6 +55,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
             "choice": task.choice,
             "modality": task.modality.value,
             "label": task.label,
+            "probe_of": task.probe_of,
             "expected": len(plan.items[task.name]),
             "scored": len(records[task.name]),
             "fingerprint": plan.task_fingerprints[task.name],

@@ -18,6 +18,10 @@ from unlearn.errors import UserError, unknown
 from unlearn.metrics.manifest import Role
 
 FOLDER = PROJECT / "config" / "task"
+SCHEMA = "task_schema"
+"""The parent of a task that says everything itself; a task may name another as its parent and say what differs."""
+QUESTION = "{question}"
+"""Stands in a template for the question."""
 
 
 class Source(Enum):
@@ -40,9 +44,28 @@ class Grouping(Enum):
     row = "row"
 
 
+class Shown(Enum):
+    """Which picture the question of an image task is asked under.
+
+    own    the row's
+    other  that of another person of the same set, chosen by seed and uid
+    blank  a grey one of the same size
+    none   none: the question in words alone
+    """
+
+    own = "own"
+    other = "other"
+    blank = "blank"
+    none = "none"
+
+
 @dataclass
 class Task:
-    """One file of config/task."""
+    """One file of config/task.
+
+    A probe (`probe_of`) asks what another task asks, in another way: whether what was forgotten comes back. It has rows
+    of its own in the report and no part in any number of a set, so that to add a probe changes no headline.
+    """
 
     name: str = option(MISSING, "name of the task and of its record file")
     label: str = option(MISSING, 'name that tables print, such as "Retain Captions"')
@@ -54,12 +77,15 @@ class Task:
     uid_columns: list[str] = option(list, "columns whose content is hashed into the uid")
     question_column: str | None = option(None, "column with the question; null: question_kind")
     question_kind: str | None = option(None, "caption | name: a wording drawn by seed and uid")
+    question_template: str = option(QUESTION, "what is asked; {question} stands for the question")
+    picture: Shown = option(Shown.own, "own | other (another person's) | blank | none: what an image task shows")
     answer_column: str = option("answer", "column with the true answer")
     paraphrase_column: str | None = option(None, "column with the paraphrase; null: the set has none")
     wrong_columns: list[str] = option(list, "columns with wrong answers, a string or a list of any length each")
     grouping: Grouping = option(Grouping.row, "column | position | row: what makes rows one person")
     group_column: str | None = option(None, "column of the person, with grouping: column")
     choice: bool = option(False, "multiple choice: probability is p(true) / (p(true) + sum p(wrong))")
+    probe_of: str | None = option(None, "the task that this one asks in another way; such a task counts in no set")
     version: int = option(1, "raised when the task changes its meaning: results of different versions do not compare")
     max_new_tokens: int = option(64, "most tokens of the generated answer")
 
@@ -72,6 +98,12 @@ class Task:
             found.append("exactly one of question_column and question_kind must be given.")
         if self.question_kind is not None and self.question_kind not in WORDINGS:
             found.append(str(unknown("question_kind", self.question_kind, list(WORDINGS))))
+        if self.question_template.count(QUESTION) != 1:
+            found.append(f'question_template is "{self.question_template}"; it must contain {QUESTION} once.')
+        if self.picture is not Shown.own and self.modality is not Modality.image:
+            found.append(
+                f"picture is {self.picture.name}, but only a task of modality image has pictures; leave it out."
+            )
         found += [
             f"{key} is empty; name at least one column."
             for key in ("wrong_columns", "uid_columns")
@@ -108,10 +140,8 @@ def load_tasks(names: Sequence[str], folder: Path = FOLDER) -> list[Task]:
 
     Raises UserError for a name that is unknown or given twice, and for a file with mistakes.
     """
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
     for name in names:
-        if name not in known:
-            raise unknown("task", name, known)
+        _check_known("task", name, folder)
         if names.count(name) > 1:
             raise UserError(f"Task {name} is given {names.count(name)} times; name each task once.")
     return [_load(folder / f"{name}.yaml") for name in names]
@@ -119,10 +149,32 @@ def load_tasks(names: Sequence[str], folder: Path = FOLDER) -> list[Task]:
 
 def _load(path: Path) -> Task:
     try:
-        values = OmegaConf.load(path)
-        assert isinstance(values, DictConfig)
-        # Hydra's list of parents: the one parent of a task is its schema, which is applied here.
-        values.pop("defaults", None)
-        return to_object(OmegaConf.merge(OmegaConf.structured(Task), values), Task)
+        task = to_object(_merged(path), Task)
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {first_line(error)}") from error
+    if task.probe_of is not None:
+        _check_known(f"probe_of in {path}:", task.probe_of, path.parent)
+    return task
+
+
+def _merged(path: Path, children: tuple[str, ...] = ()) -> DictConfig:
+    """Return the values of a file on those of its parent (Hydra's list `defaults`), which is the schema or a task."""
+    if path.stem in children:
+        raise UserError(f"{path} is its own parent by way of {', '.join(children)}; name {SCHEMA} or a whole task.")
+    values = OmegaConf.load(path)
+    assert isinstance(values, DictConfig)
+    parent = next(iter(values.pop("defaults", [])), SCHEMA)
+    if parent == SCHEMA:
+        whole = OmegaConf.structured(Task)
+    else:
+        _check_known(f"parent in {path}:", parent, path.parent)
+        whole = _merged(path.with_name(f"{parent}.yaml"), (*children, path.stem))
+    merged = OmegaConf.merge(whole, values)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _check_known(what: str, name: str, folder: Path) -> None:
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise unknown(what, name, known)

@@ -40,14 +40,14 @@ def distance_columns(
 
     A shift is the signed mean difference model - gold: on a forget task + still knows, - over-forgotten. That of the
     forget set is the mean over its tasks and scores. Only where gold's spread is known (`band`) are there the columns
-    with its edge, what remains of base's distance, and which sets are within gold's spread.
+    with its edge, what remains of base's distance, and which sets are within gold's spread. Probes have no column.
     """
     row: dict[str, Value] = {}
     for column, key in DISTANCE_COLUMNS.items():
         row |= _interval_columns(column, distances.sets.get(key))
         if band is not None:
             row[f"{column} Gold"] = band.get(key)
-    shifts = [found.value for (name, _), found in distances.shifts.items() if infos[name].role is Role.forget]
+    shifts = [found.value for (name, _), found in distances.shifts.items() if infos[name].counts_as(Role.forget)]
     row["Shift Forget"] = fmean(shifts) if shifts else None
     if distances.remaining is not None:
         row |= _interval_columns("Remaining", distances.remaining)
@@ -55,18 +55,19 @@ def distance_columns(
         held = [key.capitalize() for key in DISTANCE_COLUMNS.values() if distances.within.get(key)]
         row["Within Gold's Spread"] = ", ".join(held) or "none"
     for (name, score), found in distances.scores.items():
-        row |= _interval_columns(f"d {score.value} {infos[name].label}", found)
-        row |= _interval_columns(f"Shift {score.value} {infos[name].label}", distances.shifts[name, score])
+        if infos[name].probe_of is None:
+            row |= _interval_columns(f"d {score.value} {infos[name].label}", found)
+            row |= _interval_columns(f"Shift {score.value} {infos[name].label}", distances.shifts[name, score])
     return row
 
 
 def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
     """Return TOFU's columns for the tasks of two comparable logs, and what is said of the sets Real, Retain and Forget.
 
-    A number that needs a task which was not evaluated is None.
+    A number that needs a task which was not evaluated is None. Probes have no column and no part in a set.
     """
     infos = task_infos(model, gold)
-    tasks = {name: task_scores(task, infos[name]) for name, task in model.tasks.items()}
+    tasks = {name: task_scores(task, infos[name]) for name, task in _counted(model, infos).items()}
     row = _task_columns(tasks, infos)
     for column, role in SET_COLUMNS.items():
         row[column] = set_score(scores for name, scores in tasks.items() if infos[name].role is role)
@@ -86,7 +87,7 @@ def released_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
     """
     infos = task_infos(model, gold)
     released.check_blind(model, infos)
-    tasks = {name: released.task_scores(task, infos[name]) for name, task in model.tasks.items()}
+    tasks = {name: released.task_scores(task, infos[name]) for name, task in _counted(model, infos).items()}
     row = _task_columns(tasks, infos)
     for column, role in SET_COLUMNS.items():
         members = [scores for name, scores in tasks.items() if infos[name].role is role]
@@ -125,8 +126,13 @@ def forget_test(model: TaskLog, gold: TaskLog) -> KolmogorovSmirnov:
     return ks_two_sample(*ratios)
 
 
+def _counted(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, TaskLog]:
+    """Return the tasks that count in a set: no probe does."""
+    return {name: task for name, task in log.tasks.items() if infos[name].probe_of is None}
+
+
 def _forgotten(log: EvalLog, infos: Mapping[str, TaskInfo]) -> list[str]:
-    return [name for name in log.tasks if infos[name].role is Role.forget]
+    return [name for name in log.tasks if infos[name].counts_as(Role.forget)]
 
 
 def _interval_columns(column: str, found: Interval | None) -> dict[str, Value]:

@@ -30,9 +30,11 @@ TaskScore = tuple[str, Score]
 class Distances:
     """How far one model is from gold.
 
-    sets       D by key of SETS: of each set that has tasks, and "max" where all three have
+    sets       D by key of SETS: of each set that has tasks, and "max" where all three have; probes have no part in it
     scores     d of every task and score
     shifts     mean score of the model minus gold's: on a forget task + still knows, - over-forgotten
+    tasks      D of every task: the mean of d over its scores
+    tendency   mean of the shifts over a task's scores
     remaining  D forget as a part of base's; None where base's is not known to leave gold's spread
     within     by key of SETS: D is at most the largest of a gold; None where gold's spread is not known
     """
@@ -40,6 +42,8 @@ class Distances:
     sets: Mapping[str, Interval]
     scores: Mapping[TaskScore, Interval]
     shifts: Mapping[TaskScore, Interval]
+    tasks: Mapping[str, Interval]
+    tendency: Mapping[str, Interval]
     remaining: Interval | None
     within: Mapping[str, bool] | None
 
@@ -135,7 +139,7 @@ class _Sample:
 
     def _sets(self, scores: Mapping[TaskScore, Floats]) -> dict[str, Floats]:
         """Return the mean over each role's tasks and scores, and where all roles have tasks their largest."""
-        members = {role: [v for (name, _), v in scores.items() if self.infos[name].role is role] for role in Role}
+        members = {role: [v for (n, _), v in scores.items() if self.infos[n].counts_as(role)] for role in Role}
         sets = {role.value: np.mean(_cut(values), axis=0) for role, values in members.items() if values}
         return sets | {MAX: np.max(_cut(list(sets.values())), axis=0)} if len(sets) == len(Role) else sets
 
@@ -143,6 +147,12 @@ class _Sample:
 def _cut(values: Sequence[Floats]) -> list[Floats]:
     """Return the numbers with their draws where all have them, else the numbers alone."""
     return [v[: min(map(len, values))] for v in values]
+
+
+def _by_task(values: Mapping[TaskScore, Floats]) -> dict[str, Interval]:
+    """Return the mean over every task's scores, which all have the same draws."""
+    tasks = dict.fromkeys(name for name, _ in values)
+    return {task: interval(np.mean([v for (name, _), v in values.items() if name == task], axis=0)) for task in tasks}
 
 
 def _outside(base: _Drawn, band: Mapping[str, float] | None) -> Floats | None:
@@ -157,6 +167,8 @@ def _finished(row: _Drawn, band: Mapping[str, float] | None, whole: Floats | Non
         sets={key: interval(values) for key, values in row.sets.items()},
         scores={key: interval(values) for key, values in row.scores.items()},
         shifts={key: interval(values) for key, values in row.shifts.items()},
+        tasks=_by_task(row.scores),
+        tendency=_by_task(row.shifts),
         remaining=None if part is None else interval(part),
         within=None if band is None else {key: bool(values[0] <= band[key]) for key, values in row.sets.items()},
     )

@@ -34,6 +34,7 @@ class TaskInfo:
     modality          image: asked about a picture; text: in words alone
     expected, scored  numbers of items; None in a foreign log, which does not say
     fingerprint       hash of the items, questions included
+    probe_of          the task that this one asks in another way; None for a task that counts in the numbers of its set
     """
 
     label: str
@@ -44,6 +45,11 @@ class TaskInfo:
     expected: int | None = None
     scored: int | None = None
     fingerprint: str | None = None
+    probe_of: str | None = None
+
+    def counts_as(self, role: Role) -> bool:
+        """Tell whether the task has a part in the numbers of a role's set."""
+        return self.role is role and self.probe_of is None
 
 
 FOREIGN_TASKS: dict[str, TaskInfo] = {
@@ -141,6 +147,7 @@ def _task_info(task: Any, path: Path, name: str) -> TaskInfo:
         expected=_value(task, "expected", int, where),
         scored=_value(task, "scored", int, where),
         fingerprint=task.get("fingerprint"),
+        probe_of=task.get("probe_of"),
     )
 
 

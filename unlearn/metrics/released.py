@@ -27,7 +27,8 @@ from unlearn.metrics.statistics import harmonic_mean
 
 def check_blind(log: EvalLog, infos: Mapping[str, TaskInfo]) -> None:
     """Raise UserError where a task with pictures has no answers that were generated without them."""
-    seen = [n for n, task in log.tasks.items() if infos[n].modality is Modality.image and task.blind_rouge is None]
+    counted = [n for n in log.tasks if infos[n].modality is Modality.image and infos[n].probe_of is None]
+    seen = [name for name in counted if log.tasks[name].blind_rouge is None]
     if seen:
         raise UserError(
             f"{log.path} has no answers without the picture of {', '.join(seen)}, which metrics=released needs; "

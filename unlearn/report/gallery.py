@@ -43,7 +43,7 @@ def _knowledge(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
     samples = {model.name: study.samples(model) for model in study.compared}
     yield _plane(study, samples)
     yield _distances(study, entries)
-    forgotten = [task for task, info in study.infos.items() if info.role is Role.forget]
+    forgotten = [task for task, info in study.infos.items() if info.counts_as(Role.forget)]
     for number, task in enumerate(forgotten):
         yield _distributions(study, samples, task, folded=number > 0)
 
@@ -73,8 +73,8 @@ def _plane(study: Study, samples: Samples) -> Picture:
 
 
 def _mean(study: Study, scores: Mapping[str, Mapping[Score, Floats]], role: Role) -> float:
-    means = [np.mean(v) for task, of_task in scores.items() if study.infos[task].role is role for v in of_task.values()]
-    return float(np.mean(means))
+    counted = [of_task for task, of_task in scores.items() if study.infos[task].counts_as(role)]
+    return float(np.mean([np.mean(values) for of_task in counted for values in of_task.values()]))
 
 
 def _distances(study: Study, entries: Sequence[Entry]) -> Picture:

@@ -71,9 +71,11 @@ def people(models: Sequence[Model], manifest: Manifest, data: Data, count: int) 
     """Return up to `count` people of each role, forgotten ones first, chosen by a hash of their names.
 
     Together they cover as many tasks as they can: the first person of a role is one of those with the most tasks.
+    Probes ask the same people the same once more, some under another's picture, and are left out.
     Raises UserError where the dataset lacks a task's items, or has others than were evaluated.
     """
-    sets = _sets(load_tasks(list(manifest.tasks)), manifest, data)
+    asked = [name for name, info in manifest.tasks.items() if info.probe_of is None]
+    sets = _sets(load_tasks(asked), manifest, data)
     answers = {model.name: _Answers(model) for model in models}
     chosen = [(role, owner) for role in Role for owner in _choose(sets, role, count)]
     return [Person(_title(owner, sets), role, _scenes(owner, sets, models, answers)) for role, owner in chosen]

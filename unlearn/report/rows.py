@@ -62,5 +62,5 @@ COLUMNS: dict[Metrics, Callable[[Study, Model, Model], dict[str, Value]]] = {
 
 def _accuracies(study: Study, model: Model) -> dict[str, Value]:
     """Return the share of right choices for every multiple-choice task."""
-    chosen = [name for name in model.log.tasks if study.infos[name].choice]
+    chosen = [name for name in model.log.tasks if study.infos[name].choice and study.infos[name].probe_of is None]
     return {f"Accuracy {study.infos[name].label}": choice_accuracy(model.log.tasks[name]) for name in chosen}
