@@ -19,7 +19,7 @@ from unlearn.experiment.config import ExperimentConfig, golds, load_experiment, 
 from unlearn.metrics.accuracy import choice_accuracy, choice_chance
 from unlearn.metrics.columns import forget_test, result_columns
 from unlearn.metrics.logs import EvalLog, TaskLog, read_log
-from unlearn.metrics.scores import log_truth_ratio, probability
+from unlearn.metrics.scores import probability
 
 LOG = "eval_log_aggregated.json"
 FREE = {"captions": "forget_captions", "QA": "forget_qa"}
@@ -92,7 +92,7 @@ def _unlearning(logs: Logs, gold: str, method_names: Sequence[str]) -> Iterator[
 
 
 def _median(task: TaskLog) -> float:
-    return float(np.median(log_truth_ratio(task.paraphrase_loss, task.wrong_losses)))
+    return float(np.median(task.log_ratio))
 
 
 def _distance(logs: Logs, a: str, b: str, task: str) -> float:

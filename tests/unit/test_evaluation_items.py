@@ -105,6 +105,14 @@ def test_real_faces_ask_for_names_and_real_world_asks_its_question(build):
     assert (item.question, item.group) == ("Which colour?", item.uid)
 
 
+@pytest.mark.parametrize(("forget_split", "expected"), [("forget10", "holdout10"), ("forget01", "holdout01")])
+def test_holdout_people_are_as_many_as_the_forgotten_and_have_no_wrong_answers(build, forget_split, expected):
+    items, asked = build("holdout_qa", [{"question": f"q{n}?", "answer": f"a{n}"} for n in range(3)], forget_split)
+    assert asked[1] == expected
+    assert items[2].answers() == ["a2"]
+    assert [item.group for item in items] == [f"{expected}-0", f"{expected}-0", f"{expected}-1"]
+
+
 def test_ragged_and_padded_options_and_the_answer_among_them(build):
     face = {"image": {"bytes": picture(1)}, "answer": "Di"}
     rows = [{**face, "options": ["Bo", "Di", None, "Cy", ""]}, {**face, "options": ["Bo"]}]

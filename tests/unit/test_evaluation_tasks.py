@@ -15,6 +15,7 @@ EIGHT = [
     "forget_captions", "retain_captions", "forget_names", "retain_names",
     "forget_qa", "retain_qa", "real_faces", "real_world",
 ]  # fmt: skip
+HOLDOUT = {"holdout_qa": "forget_qa", "holdout_captions": "forget_captions"}
 
 
 def task(**changes):
@@ -26,8 +27,8 @@ def task(**changes):
     return Task(**{**values, **changes})
 
 
-def test_the_eight_tasks_of_clear_and_the_two_of_the_mini_benchmark_exist():
-    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names"} == {t.name for t in COUNTED}
+def test_the_tasks_of_clear_of_holdout_people_and_of_the_mini_benchmark_exist():
+    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names", *HOLDOUT} == {t.name for t in COUNTED}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -69,6 +70,17 @@ def test_what_stays_of_the_forget_people_counts_as_retain(modality, expected):
     roles = {t.name: role_under(t, modality) for t in COUNTED}
     assert {name for name, role in roles.items() if role is Role.forget} == expected
     assert {name for name, role in roles.items() if role is Role.real} == {"real_faces", "real_world"}
+    assert {name for name, role in roles.items() if role is Role.holdout} == set(HOLDOUT)
+
+
+@pytest.mark.parametrize("name", HOLDOUT)
+def test_holdout_people_are_asked_as_the_forgotten_ones_are(name):
+    """What differs but the people would tell members from others."""
+    holdout, members = load_tasks([name, HOLDOUT[name]])
+    assert holdout.members == members.name
+    same = ("modality", "source", "uid_columns", "question_column", "question_kind", "answer_column", "max_new_tokens")
+    assert [getattr(holdout, key) for key in same] == [getattr(members, key) for key in same]
+    assert (holdout.wrong_columns, holdout.paraphrase_column, holdout.choice) == ([], None, False)
 
 
 def test_an_unknown_task_is_answered_with_the_options_and_the_nearest():
@@ -91,7 +103,9 @@ def test_a_task_given_twice_is_refused():
         ({"question_column": "question"}, "exactly one of question_column and question_kind"),
         ({"question_kind": None}, "exactly one of question_column and question_kind"),
         ({"question_kind": "face"}, 'Unknown question_kind "face"; allowed are: caption, name'),
-        ({"wrong_columns": []}, "wrong_columns is empty"),
+        ({"wrong_columns": [], "choice": True}, "choice is true but wrong_columns is empty"),
+        ({"role": Role.holdout}, "members belongs to role: holdout, and only to it"),
+        ({"members": "forget_qa"}, "members belongs to role: holdout, and only to it"),
         ({"uid_columns": []}, "uid_columns is empty"),
         ({"grouping": Grouping.column}, "group_column belongs to grouping: column"),
         ({"group_column": "name"}, "group_column belongs to grouping: column"),

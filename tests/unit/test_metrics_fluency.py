@@ -91,7 +91,8 @@ def test_items_keep_their_numbers_whatever_order_they_are_taken_in():
 
 
 def test_the_greedy_answer_is_what_is_judged():
-    answer = {"text": "a b a b a", "logp": [-1.0]}
+    tokens = {"logp": [-1.0] * 2, "mu": [-1.0] * 2, "sigma": [1.0] * 2, "hit": [0] * 2}
+    answer = {"text": "a b a b a", **tokens}
     record = {"uid": "u", "group": "g", "prompt": "p p p p p p", "generated": "a a a a a a"}
     entry = aggregated_from_records([{**record, "answers": {"true": answer, "paraphrase": None, "wrong": [answer]}}])
     assert (entry["generation_entropy"]["0"], entry["repetition"]["0"]) == (0.0, pytest.approx(2 / 3))

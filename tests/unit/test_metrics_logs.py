@@ -160,6 +160,40 @@ def test_people_are_named_by_the_log_or_by_their_place(tmp_path):
     assert foreign(["299", "x"])["eval_log.json"].groups == ("eval_log.json 299", "eval_log.json x")
 
 
+def without_wrong_answers():
+    """The log of a set that has questions and true answers alone."""
+    return {TASK: aggregated_from_records([record(uid, paraphrase=False, wrong=0) for uid in ("a", "b")])}
+
+
+def test_a_set_without_wrong_answers_has_no_truth_ratio_rather_than_a_made_up_one(tmp_path):
+    entry = without_wrong_answers()[TASK]
+    assert "truth_ratio" not in entry
+    assert entry["average_perturb_loss"] == entry["perturb_loss"] == {"0": [], "1": []}
+    task = read_log(write(tmp_path, {TASK: entry}, good_manifest())).tasks[TASK]
+    assert (task.wrong_losses, task.log_ratio, list(task.loss)) == (None, None, [2.0, 2.0])
+    assert task.only({"b"}).ordered().wrong_losses is None
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_a_choice_without_wrong_answers_is_refused(tmp_path, manifest):
+    """Among no options but the true one its probability would be 1."""
+    given = good_manifest()
+    given["tasks"]["forget_names"] = {**given["tasks"].pop(TASK), "choice": True}
+    log = {"forget_names": without_wrong_answers()[TASK]}
+    with pytest.raises(UserError, match='task "forget_names" is multiple choice but has no wrong answers'):
+        read_log(write(tmp_path, log, given if manifest else None))
+
+
+def test_further_numbers_are_read_and_stay_with_their_items(tmp_path):
+    entry = aggregated_from_records([record(uid) for uid in ("a", "b", "c")])
+    entry["exact_memorization"] = {"2": 0.75, "0": 0.25, "1": 0.5}
+    entry.pop("extraction_strength")
+    task = read_log(write(tmp_path, {TASK: entry})).tasks[TASK]
+    assert set(task.further) == set(FURTHER) - {"extraction_strength"}
+    assert list(task.further["exact_memorization"]) == [0.25, 0.5, 0.75]
+    assert list(task.only({"a", "c"}).further["exact_memorization"]) == [0.25, 0.75]
+
+
 def test_items_are_matched_by_their_number_and_not_by_their_place(tmp_path):
     entry = good_log()["forget_captions"]
     entry["average_perturb_loss"] = dict(reversed(entry["average_perturb_loss"].items()))
@@ -208,6 +242,8 @@ BAD_LOGS = [
         broken(TASK, "average_perturb_loss", "0", value=[]),
         "item 0: average_perturb_loss must be a list of wrong answers",
     ),
+    (broken(TASK, "extraction_strength", "0", value="1"), "has '1' in extraction_strength, where only finite numbers"),
+    (broken(TASK, "exact_memorization", "1", drop=True), "but 1 (or others) in exact_memorization"),
     (broken(TASK, "generated_text", "0", value=["p", "g"]), "generated_text must be [prompt, generated, truth]"),
 ]
 

@@ -21,7 +21,7 @@ class Item:
     group       the person (see `Grouping`)
     image       the encoded image file, None for a question in words alone
     paraphrase  None where the set has none
-    wrong       at least one wrong answer; the number may differ between items
+    wrong       at least one wrong answer, their number may differ between items; none where the set has none
     """
 
     uid: str
@@ -51,7 +51,9 @@ def build_items(task: Task, data: Data, forget_split: str, seed: int) -> list[It
     whose items are to be asked under another's picture.
     """
     path = data.path if task.source is Source.images else data.text_path
-    config = task.config.format(forget_split=forget_split)
+    # Holdout people are as many as those to be forgotten: holdout10 goes with forget10.
+    splits = {"forget_split": forget_split, "holdout_split": forget_split.replace("forget", "holdout")}
+    config = task.config.format(**splits)
     rows = load_rows(path, config, task.columns())
     seen: Counter[str] = Counter()
     items = [_item(task, data, config, seed, index, row, seen) for index, row in enumerate(rows)]
@@ -130,7 +132,7 @@ def _wrong(task: Task, row: dict[str, Any], answer: str, where: str) -> tuple[st
     values = [row[c] for c in task.wrong_columns]
     flat = [text for value in values for text in (value if isinstance(value, list) else [value])]
     wrong = tuple(text for text in flat if text and text != answer)
-    if not wrong:
+    if task.wrong_columns and not wrong:
         raise UserError(
             f"{where} has no wrong answer in {', '.join(task.wrong_columns)}; every row needs at least one."
         )

@@ -59,6 +59,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
             "expected": len(plan.items[task.name]),
             "scored": len(records[task.name]),
             "fingerprint": plan.task_fingerprints[task.name],
+            "members": task.members,
         }
         for task in settings.tasks
     }

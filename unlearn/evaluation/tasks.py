@@ -69,10 +69,10 @@ class Task:
 
     name: str = option(MISSING, "name of the task and of its record file")
     label: str = option(MISSING, 'name that tables print, such as "Retain Captions"')
-    role: Role = option(MISSING, "forget | retain | real, where pictures and texts are both to be forgotten")
+    role: Role = option(MISSING, "forget | retain | real | holdout, where pictures and texts are both to be forgotten")
     modality: Modality = option(MISSING, "image: asked about a picture; text: in words alone")
     source: Source = option(MISSING, "images: data.path; texts: data.text_path")
-    config: str = option(MISSING, "config of the dataset; {forget_split} stands for the split")
+    config: str = option(MISSING, "config of the dataset; {forget_split}, {holdout_split} stand for splits")
     uid_prefix: str = option(MISSING, "beginning of the uids")
     uid_columns: list[str] = option(list, "columns whose content is hashed into the uid")
     question_column: str | None = option(None, "column with the question; null: question_kind")
@@ -81,13 +81,14 @@ class Task:
     picture: Shown = option(Shown.own, "own | other (another person's) | blank | none: what an image task shows")
     answer_column: str = option("answer", "column with the true answer")
     paraphrase_column: str | None = option(None, "column with the paraphrase; null: the set has none")
-    wrong_columns: list[str] = option(list, "columns with wrong answers, a string or a list of any length each")
+    wrong_columns: list[str] = option(list, "columns with wrong answers, a string or a list each; []: the set has none")
     grouping: Grouping = option(Grouping.row, "column | position | row: what makes rows one person")
     group_column: str | None = option(None, "column of the person, with grouping: column")
     choice: bool = option(False, "multiple choice: probability is p(true) / (p(true) + sum p(wrong))")
     probe_of: str | None = option(None, "the task that this one asks in another way; such a task counts in no set")
     version: int = option(1, "raised when the task changes its meaning: results of different versions do not compare")
     max_new_tokens: int = option(64, "most tokens of the generated answer")
+    members: str | None = option(None, "of a holdout task: the forget task that asks the same of people trained on")
 
     def problems(self) -> list[str]:
         """Return what the types cannot check, one sentence each."""
@@ -104,11 +105,12 @@ class Task:
             found.append(
                 f"picture is {self.picture.name}, but only a task of modality image has pictures; leave it out."
             )
-        found += [
-            f"{key} is empty; name at least one column."
-            for key in ("wrong_columns", "uid_columns")
-            if not getattr(self, key)
-        ]
+        if not self.uid_columns:
+            found.append("uid_columns is empty; name at least one column.")
+        if self.choice and not self.wrong_columns:
+            found.append("choice is true but wrong_columns is empty; a choice needs wrong answers.")
+        if (self.role is Role.holdout) != (self.members is not None):
+            found.append("members belongs to role: holdout, and only to it.")
         if (self.grouping is Grouping.column) != (self.group_column is not None):
             found.append("group_column belongs to grouping: column, and only to it.")
         found += [

@@ -21,7 +21,7 @@ from unlearn.experiment.trials import Trial, trials
 from unlearn.files import write_json
 from unlearn.metrics.distance import MAX, compare
 from unlearn.metrics.logs import EvalLog, read_log
-from unlearn.metrics.manifest import Role
+from unlearn.metrics.manifest import COMPARED, Role
 from unlearn.metrics.people import Half, half
 from unlearn.metrics.table import Row, save_rows
 from unlearn.run import lying_in
@@ -101,7 +101,7 @@ def _selecting(folder: Path, seed: int) -> EvalLog:
 
 def _columns(sets: Mapping[str, Any]) -> Distances:
     if MAX not in sets:
-        lacking = ", ".join(sorted({role.value for role in Role} - set(sets)))
+        lacking = ", ".join(sorted({role.value for role in COMPARED} - set(sets)))
         raise UserError(f"No task has the role {lacking}, and a sweep selects by the largest D of all; add such tasks.")
     return {column: sets[key].value for column, key in COLUMNS.items()}
 

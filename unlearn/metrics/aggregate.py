@@ -9,6 +9,7 @@ from unlearn.metrics.columns import (
     cost_columns,
     distance_columns,
     divergence_columns,
+    memorization_columns,
     released_columns,
     result_columns,
 )
@@ -70,9 +71,11 @@ def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
     # What is incomplete has been refused by now, or reduced to the items that all logs have.
     compared = compare({MODEL: model} if own is None else {}, golds, allow_incomplete=True)
     distances = compared.models[MODEL] if own is None else compared.golds[own]
+    infos = task_infos(*logs.values())
     return {
-        **distance_columns(distances, task_infos(*logs.values()), compared.band),
+        **distance_columns(distances, infos, compared.band),
         **result_columns(model, golds[GOLD]),
+        **memorization_columns(model, infos),
         **divergence_columns(model, golds, own),
     }
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from statistics import fmean
 
+import numpy as np
+
 from unlearn.metrics import released
 from unlearn.metrics.bootstrap import Interval
 from unlearn.metrics.comparison import same_order, task_infos
@@ -10,7 +12,7 @@ from unlearn.metrics.distance import Distances
 from unlearn.metrics.divergence import divergence
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Role, TaskInfo
-from unlearn.metrics.scores import log_truth_ratio
+from unlearn.metrics.scores import probability
 from unlearn.metrics.sets import TaskScores, model_utility, set_score, task_scores
 from unlearn.metrics.statistics import KolmogorovSmirnov, harmonic_mean, ks_two_sample
 from unlearn.metrics.table import Value
@@ -23,6 +25,7 @@ DISTANCE_COLUMNS = {"D Forget": "forget", "D Retain": "retain", "D Real": "real"
 
 FURTHER_COLUMNS = {"Generation Entropy": "generation_entropy", "Repetition": "repetition"}
 """Means of a log's further numbers, one for every set of tasks."""
+MEMORIZATION_COLUMNS = {"Exact Mem.": "exact_memorization", "Extr. Strength": "extraction_strength"}
 
 COST_COLUMNS = {
     "Eval Wall Seconds": ("wall_seconds", 1),
@@ -92,10 +95,27 @@ def released_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
     for column, role in SET_COLUMNS.items():
         members = [scores for name, scores in tasks.items() if infos[name].role is role]
         row[column] = released.set_score(members, role)
-    kept = [scores for name, scores in tasks.items() if infos[name].role is not Role.forget]
+    kept = [scores for name, scores in tasks.items() if infos[name].role in (Role.retain, Role.real)]
     row["Model Utility"] = harmonic_mean([n for scores in kept for n in scores.knows()]) if kept else None
     judged = [name for name in FORGET_QUALITY_TASKS if name in _forgotten(model, infos)]
     row["Forget Quality"] = released.forget_quality(*same_order(judged[0], model, gold)) if judged else None
+    return row
+
+
+def memorization_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
+    """Return how much of the training wording is left, per task, and probabilities of other wordings of its answers.
+
+    Of the latter there are none in multiple choice, whose answers share one probability, and where a set lacks them.
+    """
+    row: dict[str, Value] = {}
+    for name, task in _counted(log, infos).items():
+        means = {column: task.further.get(key) for column, key in MEMORIZATION_COLUMNS.items()}
+        if not infos[name].choice and task.wrong_losses is not None:
+            # In a set without paraphrase the true answer stands in its place.
+            other = None if np.array_equal(task.loss, task.paraphrase_loss) else probability(task.paraphrase_loss)
+            wrong = np.array([probability(losses).mean() for losses in task.wrong_losses])
+            means |= {"Prob. Paraphrase": other, "Prob. Perturbed": wrong}
+        row |= {f"{c} {infos[name].label}": float(np.mean(v)) for c, v in means.items() if v is not None}
     return row
 
 
@@ -122,8 +142,7 @@ def forget_test(model: TaskLog, gold: TaskLog) -> KolmogorovSmirnov:
 
     TOFU's forget quality (arXiv:2401.06121, section 2.2), on log R: ranks are those of R, and no exp overflows.
     """
-    ratios = [log_truth_ratio(task.paraphrase_loss, task.wrong_losses) for task in (model, gold)]
-    return ks_two_sample(*ratios)
+    return ks_two_sample(model.log_ratio, gold.log_ratio)
 
 
 def _counted(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, TaskLog]:
@@ -132,7 +151,9 @@ def _counted(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, TaskLog]:
 
 
 def _forgotten(log: EvalLog, infos: Mapping[str, TaskInfo]) -> list[str]:
-    return [name for name in log.tasks if infos[name].counts_as(Role.forget)]
+    """Return the forget tasks with wrong answers, without which there is no truth ratio to compare."""
+    tasks = log.tasks.items()
+    return [name for name, task in tasks if infos[name].counts_as(Role.forget) and task.wrong_losses is not None]
 
 
 def _interval_columns(column: str, found: Interval | None) -> dict[str, Value]:
@@ -149,7 +170,8 @@ def _task_columns(tasks: Mapping[str, TaskScores], infos: Mapping[str, TaskInfo]
         info = infos[name]
         row[f"ROUGE {info.label}"] = scores.rouge
         row[f"Prob. {info.label}"] = scores.probability
-        row[f"Truth Ratio {info.label}"] = scores.truth_ratio(info.role)
+        ratio = scores.truth_ratio(info.role)
+        row |= {} if ratio is None else {f"Truth Ratio {info.label}": ratio}
     return row
 
 

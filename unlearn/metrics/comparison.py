@@ -95,7 +95,7 @@ def _manifest_differences(model: Manifest, gold: Manifest) -> Iterator[str]:
             yield f"{key} is {_shown(getattr(model, key))} and {_shown(getattr(gold, key))}"
     for name in sorted(set(model.tasks) & set(gold.tasks)):
         a, b = model.tasks[name], gold.tasks[name]
-        for key in ("version", "role", "choice", "modality", "label", "probe_of"):
+        for key in ("version", "role", "choice", "modality", "label", "probe_of", "members"):
             if getattr(a, key) != getattr(b, key):
                 yield f"{key} of task {name} is {_shown(getattr(a, key))} and {_shown(getattr(b, key))}"
         # The fingerprint covers the questions, whose wordings follow the seed: only under one seed must it agree.

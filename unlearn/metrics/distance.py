@@ -7,20 +7,20 @@ would let one set pay for another. 0 means like gold; the unit is that of the sc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unlearn.metrics.bootstrap import FEWEST_GROUPS, FEWEST_SEEDS, Interval, draw_groups, draw_seeds, interval
 from unlearn.metrics.comparison import comparable, same_groups, task_infos
 from unlearn.metrics.logs import EvalLog
-from unlearn.metrics.manifest import Role
+from unlearn.metrics.manifest import COMPARED, Role
 from unlearn.metrics.samples import Score, sample_scores
 from unlearn.metrics.scores import Floats
 from unlearn.metrics.transport import Scored, transport
 
 FORGET, MAX = Role.forget.value, "max"
-SETS = (*(role.value for role in Role), MAX)
+SETS = (*(role.value for role in COMPARED), MAX)
 """The keys of a model's distances: the three sets, and the largest of them."""
 
 TaskScore = tuple[str, Score]
@@ -111,13 +111,18 @@ class _Sample:
     """The scores of all logs and the draws of their people, made once for all distances."""
 
     def __init__(self, logs: Mapping[str, EvalLog], draws: int, seed: int) -> None:
+        self.infos = task_infos(*logs.values())
+        logs = {name: self._compared(log) for name, log in logs.items()}
         first = next(iter(logs.values())).tasks
         named_alike = [n for n in first if same_groups([log.tasks[n] for log in logs.values()])]
         self.drawn = {n: first[n].groups for n in named_alike if len(set(first[n].groups)) >= FEWEST_GROUPS}
-        self.infos = task_infos(*logs.values())
         self.draws, self.seed = draws, seed
         self.groups = draw_groups(self.drawn, draws, seed)
         self.scored = {name: self._scored(log) for name, log in logs.items()}
+
+    def _compared(self, log: EvalLog) -> EvalLog:
+        """Return the log without holdout people: about them models and golds are equally ignorant."""
+        return replace(log, tasks={n: task for n, task in log.tasks.items() if self.infos[n].role in COMPARED})
 
     def _scored(self, log: EvalLog) -> dict[TaskScore, Scored]:
         scored = {}
@@ -139,9 +144,9 @@ class _Sample:
 
     def _sets(self, scores: Mapping[TaskScore, Floats]) -> dict[str, Floats]:
         """Return the mean over each role's tasks and scores, and where all roles have tasks their largest."""
-        members = {role: [v for (n, _), v in scores.items() if self.infos[n].counts_as(role)] for role in Role}
+        members = {role: [v for (n, _), v in scores.items() if self.infos[n].counts_as(role)] for role in COMPARED}
         sets = {role.value: np.mean(_cut(values), axis=0) for role, values in members.items() if values}
-        return sets | {MAX: np.max(_cut(list(sets.values())), axis=0)} if len(sets) == len(Role) else sets
+        return sets | {MAX: np.max(_cut(list(sets.values())), axis=0)} if len(sets) == len(COMPARED) else sets
 
 
 def _cut(values: Sequence[Floats]) -> list[Floats]:

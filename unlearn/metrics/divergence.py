@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 
 from unlearn.metrics.logs import TaskLog
-from unlearn.metrics.scores import Floats, log_truth_ratio
+from unlearn.metrics.scores import Floats
 
 MANY_ITEMS = 100
 """From so many items on there are ten bins, below five: about ten items a bin of a small set."""
@@ -31,19 +31,21 @@ class Divergence:
 def divergence(model: TaskLog, golds: Mapping[str, TaskLog], own: str | None = None) -> Divergence:
     """Return the Jensen-Shannon distance of log R [n] on a task, beside its value between the gold seeds.
 
+    The task has wrong answers: without any there is no R.
+
     own  the name among `golds` that `model` goes by, for a gold, which is compared with the others
 
     sqrt(1/2 KL(p || m) + 1/2 KL(q || m)) in bits with m = (p + q) / 2 (Endres and Schindelin 2003, "A new metric for
     probability distributions"), p and q the shares of the bins, whose edges are the deciles (quintiles of fewer than
     100 items) of all golds pooled, open at both ends. So the bins are those of the task, not of the model.
     """
-    ratios = {name: _log_ratio(gold) for name, gold in golds.items()}
+    ratios = {name: gold.log_ratio for name, gold in golds.items()}
     edges = bin_edges(np.concatenate(list(ratios.values())), len(model.items))
     counts = {name: bin_counts(values, edges) for name, values in ratios.items()}
     others = {name: [c for other, c in counts.items() if other != name] for name in counts}
     between = [_distance(counts[name], rest) for name, rest in others.items() if rest]
     pool = others[own] if own is not None and others[own] else list(counts.values())
-    return Divergence(_distance(bin_counts(_log_ratio(model), edges), pool), max(between, default=None))
+    return Divergence(_distance(bin_counts(model.log_ratio, edges), pool), max(between, default=None))
 
 
 def bin_edges(pooled: Floats, items: int) -> Floats:
@@ -61,7 +63,3 @@ def _distance(model: Floats, pool: Sequence[Floats]) -> float:
     # The mean over the seeds, not their sum: the pseudo-count weighs the same on both sides, and equals are at 0.
     gold = np.mean(pool, axis=0)
     return float(jensenshannon(model + PSEUDO_COUNT, gold + PSEUDO_COUNT, base=2))
-
-
-def _log_ratio(task: TaskLog) -> Floats:
-    return log_truth_ratio(task.paraphrase_loss, task.wrong_losses)

@@ -3,9 +3,10 @@
 Layout (that of TOFU and CLEAR tools): {task: {key: {"0": value, "1": value, ...}}}. Per item:
     avg_gt_loss, gt_loss, num_token_gt                                 true answer: mean and summed loss (nats), tokens
     avg_paraphrased_loss, paraphrased_loss, num_token_paraphrased      paraphrase, or else the true answer
-    average_perturb_loss, perturb_loss, num_token_perturb              lists over the wrong answers
-    truth_ratio                                                        1/R, as TOFU writes it
+    average_perturb_loss, perturb_loss, num_token_perturb              lists over the wrong answers, empty without any
+    truth_ratio                                                        1/R, as TOFU writes it; not without wrong answers
     rouge1_recall, rougeL_recall, generated_text                       generated_text: [prompt, generated, true answer]
+    exact_memorization, extraction_strength                            of the true answer (memorization.py)
     uid, group                                                         this suite's own; a foreign log has none
     rougeL_recall_blind                                                of the answer without the picture, if any
 """
@@ -20,7 +21,8 @@ import numpy as np
 
 from unlearn.errors import UserError
 from unlearn.metrics.fluency import fluency
-from unlearn.metrics.manifest import MANIFEST, Manifest, read_json, read_manifest
+from unlearn.metrics.manifest import FOREIGN_TASKS, MANIFEST, Manifest, read_json, read_manifest
+from unlearn.metrics.memorization import memorization
 from unlearn.metrics.rouge import rouge_recall
 from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio
 
@@ -28,8 +30,8 @@ NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
 BLIND = "rougeL_recall_blind"
-FURTHER = ("generation_entropy", "repetition")
-"""Numbers of an item that no metric but their own mean is made of."""
+FURTHER = ("generation_entropy", "repetition", "exact_memorization", "extraction_strength")
+"""Numbers of an item that the suite's own logs have beside TOFU's."""
 OPTIONAL = ("uid", "group", "generated_text", BLIND, *FURTHER)
 """Keys that are read where a log has them."""
 
@@ -47,7 +49,7 @@ class TaskLog:
     truths           the true answers, None where the log has no generated_text
     loss             [n] of the true answer, nats per token
     paraphrase_loss  [n]
-    wrong_losses     n arrays [K_i]
+    wrong_losses     n arrays [K_i], None for a set without wrong answers
     rouge            [n] ROUGE-L recall in [0, 1]
     blind_rouge      [n] that of the answers without the picture, None where nothing was answered blind
     further          [n] each of the numbers of `FURTHER` that the log has, by its key
@@ -59,10 +61,15 @@ class TaskLog:
     truths: tuple[str, ...] | None
     loss: Floats
     paraphrase_loss: Floats
-    wrong_losses: tuple[Floats, ...]
+    wrong_losses: tuple[Floats, ...] | None
     rouge: Floats
     blind_rouge: Floats | None = None
     further: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def log_ratio(self) -> Floats | None:
+        """[n] log R in nats, None for a set without wrong answers."""
+        return None if self.wrong_losses is None else log_truth_ratio(self.paraphrase_loss, self.wrong_losses)
 
     def only(self, items: set[str]) -> "TaskLog":
         """Return the log of those of its items that are in `items`."""
@@ -80,7 +87,7 @@ class TaskLog:
             truths=None if self.truths is None else tuple(self.truths[i] for i in kept),
             loss=self.loss[kept],
             paraphrase_loss=self.paraphrase_loss[kept],
-            wrong_losses=tuple(self.wrong_losses[i] for i in kept),
+            wrong_losses=None if self.wrong_losses is None else tuple(self.wrong_losses[i] for i in kept),
             rouge=self.rouge[kept],
             blind_rouge=None if self.blind_rouge is None else self.blind_rouge[kept],
             further={key: values[kept] for key, values in self.further.items()},
@@ -105,8 +112,8 @@ def aggregated_from_records(records: Iterable[Mapping[str, Any]]) -> dict[str, d
     """Return a task's entry of eval_log_aggregated.json, its items numbered in the order of the records.
 
     A record is {"uid", "group", "prompt", "generated", "answers": {"true": A, "paraphrase": A or None, "wrong": [A..]}}
-    with A = {"text", "logp": [..]} and logp in nats per answer token, the end token last; where all were also asked
-    without the picture, it has "generated_blind".
+    with A = {"text", "logp": [..], "hit": [..]}, logp in nats, hit 1 where the token is the most probable one, both per
+    answer token, the end token last; where all were also asked without the picture, it has "generated_blind".
     """
     entry: dict[str, dict[str, Any]] = {}
     for number, record in enumerate(records):
@@ -121,7 +128,6 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
     gt = _losses(true)
     paraphrased = _losses(answers["paraphrase"] or true)
     perturbed = [_losses(answer) for answer in wrong]
-    log_ratio = log_truth_ratio([paraphrased[0]], [[average for average, _, _ in perturbed]])
     blind = rouge_recall(true["text"], record["generated_blind"]) if "generated_blind" in record else None
     return {
         "avg_gt_loss": gt[0],
@@ -131,16 +137,22 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
         **rouge_recall(true["text"], record["generated"]),
         "average_perturb_loss": [average for average, _, _ in perturbed],
         "avg_paraphrased_loss": paraphrased[0],
-        "truth_ratio": float(truth_ratio(-log_ratio)[0]),
         "paraphrased_loss": paraphrased[1],
         "perturb_loss": [total for _, total, _ in perturbed],
         "num_token_paraphrased": paraphrased[2],
         "num_token_perturb": [tokens for _, _, tokens in perturbed],
+        **_truth_ratio(paraphrased[0], [average for average, _, _ in perturbed]),
+        **memorization(true["hit"]),
         "uid": record["uid"],
         "group": record["group"],
         **({} if blind is None else {BLIND: blind["rougeL_recall"]}),
         **fluency(record["generated"]),
     }
+
+
+def _truth_ratio(paraphrase: float, wrong: Sequence[float]) -> dict[str, float]:
+    """Return TOFU's truth ratio under its key, nothing for an item without wrong answers."""
+    return {"truth_ratio": float(truth_ratio(-log_truth_ratio([paraphrase], [wrong]))[0])} if wrong else {}
 
 
 def _losses(answer: Mapping[str, Any]) -> tuple[float, float, int]:
@@ -163,6 +175,10 @@ def read_log(path: str | Path) -> EvalLog:
     manifest = read_manifest(path.parent / MANIFEST)
     if manifest is not None:
         _check_against_manifest(path, tasks, manifest)
+    infos = FOREIGN_TASKS if manifest is None else manifest.tasks
+    for name, task in tasks.items():
+        if task.wrong_losses is None and name in infos and infos[name].choice:
+            raise UserError(f'{path}, task "{name}" is multiple choice but has no wrong answers; evaluate again.')
     return EvalLog(path, tasks, manifest)
 
 
@@ -182,7 +198,7 @@ def _task_log(name: str, entry: Any, where: str) -> TaskLog:
         truths=_truths(keys["generated_text"], numbers, where) if "generated_text" in keys else None,
         loss=_floats([keys["avg_gt_loss"][n] for n in numbers], where, "avg_gt_loss"),
         paraphrase_loss=_floats([keys["avg_paraphrased_loss"][n] for n in numbers], where, "avg_paraphrased_loss"),
-        wrong_losses=tuple(_wrong(keys["average_perturb_loss"][n], where, n) for n in numbers),
+        wrong_losses=_wrong_losses([(n, keys["average_perturb_loss"][n]) for n in numbers], where),
         rouge=_floats([keys["rougeL_recall"][n] for n in numbers], where, "rougeL_recall"),
         blind_rouge=_floats([keys[BLIND][n] for n in numbers], where, BLIND) if BLIND in keys else None,
         further={key: _floats([keys[key][n] for n in numbers], where, key) for key in FURTHER if key in keys},
@@ -215,6 +231,13 @@ def _truths(texts: Mapping[str, Any], numbers: Sequence[str], where: str) -> tup
         if not isinstance(texts[n], list) or len(texts[n]) != 3:
             raise UserError(f"{where}, item {n}: generated_text must be [prompt, generated, truth]; evaluate again.")
     return tuple(str(texts[n][2]) for n in numbers)
+
+
+def _wrong_losses(given: Sequence[tuple[str, Any]], where: str) -> tuple[Floats, ...] | None:
+    """Return the wrong answers' losses of numbered items, None where no item has a wrong answer."""
+    if all(values == [] for _, values in given):
+        return None
+    return tuple(_wrong(values, where, number) for number, values in given)
 
 
 def _wrong(values: Any, where: str, number: str) -> Floats:

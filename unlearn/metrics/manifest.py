@@ -18,11 +18,17 @@ METRICS_VERSION = 1
 
 
 class Role(Enum):
-    """What a set measures: what must go, what must stay, or what was never touched."""
+    """What a set measures: what must go, what must stay, what was never touched, or whom no model ever trained on."""
 
     forget = "forget"
     retain = "retain"
     real = "real"
+    holdout = "holdout"
+
+
+COMPARED = (Role.forget, Role.retain, Role.real)
+"""Roles whose tasks are compared with gold and make up the means of sets. Holdout people are there for those of a
+forget task to be told from."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class TaskInfo:
     expected, scored  numbers of items; None in a foreign log, which does not say
     fingerprint       hash of the items, questions included
     probe_of          the task that this one asks in another way; None for a task that counts in the numbers of its set
+    members           of a holdout task: the forget task with the same questions about people who were trained on
     """
 
     label: str
@@ -46,6 +53,7 @@ class TaskInfo:
     scored: int | None = None
     fingerprint: str | None = None
     probe_of: str | None = None
+    members: str | None = None
 
     def counts_as(self, role: Role) -> bool:
         """Tell whether the task has a part in the numbers of a role's set."""
@@ -148,6 +156,7 @@ def _task_info(task: Any, path: Path, name: str) -> TaskInfo:
         scored=_value(task, "scored", int, where),
         fingerprint=task.get("fingerprint"),
         probe_of=task.get("probe_of"),
+        members=task.get("members"),
     )
 
 

@@ -17,11 +17,11 @@ from scipy.special import softmax
 
 from unlearn.config.schema import Modality
 from unlearn.errors import UserError
-from unlearn.metrics import scores
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Role, TaskInfo
 from unlearn.metrics.samples import sample_probability
-from unlearn.metrics.sets import TaskScores
+from unlearn.metrics.scores import Floats
+from unlearn.metrics.sets import TaskScores, mean_scores
 from unlearn.metrics.statistics import harmonic_mean
 
 
@@ -39,14 +39,12 @@ def check_blind(log: EvalLog, infos: Mapping[str, TaskInfo]) -> None:
 def task_scores(task: TaskLog, info: TaskInfo) -> TaskScores:
     """Return the published means over the n items of a task, in [0, 1]."""
     rouge = task.rouge if task.blind_rouge is None else task.blind_rouge
-    log_ratio = log_truth_ratio(task)
-    means = (rouge, sample_probability(task, info), scores.knowledge(log_ratio), scores.closeness(log_ratio))
-    return TaskScores(*(float(np.mean(values)) for values in means))
+    return mean_scores(rouge, sample_probability(task, info), log_truth_ratio(task))
 
 
-def log_truth_ratio(task: TaskLog) -> scores.Floats:
-    """Return [n] log R with the mean loss of all wrong answers of the set in place of the item's own."""
-    return np.mean(np.concatenate(task.wrong_losses)) - task.paraphrase_loss
+def log_truth_ratio(task: TaskLog) -> Floats | None:
+    """Return [n] log R with the mean loss of all wrong answers of the set in place of the item's own, None without."""
+    return None if task.wrong_losses is None else np.mean(np.concatenate(task.wrong_losses)) - task.paraphrase_loss
 
 
 def forget_quality(model: TaskLog, gold: TaskLog) -> float:
@@ -61,5 +59,5 @@ def forget_quality(model: TaskLog, gold: TaskLog) -> float:
 
 def set_score(tasks: Iterable[TaskScores], role: Role) -> float | None:
     """Return the harmonic mean over (tasks of a set x {probability, truth ratio}), None without tasks."""
-    numbers = [number for task in tasks for number in (task.probability, task.truth_ratio(role))]
+    numbers = [n for task in tasks for n in (task.probability, task.truth_ratio(role)) if n is not None]
     return harmonic_mean(numbers) if numbers else None

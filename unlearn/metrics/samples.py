@@ -25,14 +25,13 @@ class Score(Enum):
 def sample_probability(task: TaskLog, info: TaskInfo) -> Floats:
     """Return [n] the probability of the true answer, among the options where the task is multiple choice."""
     if info.choice:
+        assert task.wrong_losses is not None, "a choice has wrong answers"
         return scores.choice_probability(task.loss, task.wrong_losses)
     return scores.probability(task.loss)
 
 
 def sample_scores(task: TaskLog, info: TaskInfo) -> Mapping[Score, Floats]:
-    """Return the scores [n] in [0, 1] of a task's items."""
-    return {
-        Score.probability: sample_probability(task, info),
-        Score.rouge: task.rouge,
-        Score.preference: scores.preference(scores.log_truth_ratio(task.paraphrase_loss, task.wrong_losses)),
-    }
+    """Return the scores [n] in [0, 1] of a task's items; without wrong answers there is no preference."""
+    log_ratio = task.log_ratio
+    found = {Score.probability: sample_probability(task, info), Score.rouge: task.rouge}
+    return found if log_ratio is None else {**found, Score.preference: scores.preference(log_ratio)}

@@ -9,6 +9,7 @@ from unlearn.metrics import scores
 from unlearn.metrics.logs import TaskLog
 from unlearn.metrics.manifest import Role, TaskInfo
 from unlearn.metrics.samples import sample_probability
+from unlearn.metrics.scores import Floats
 from unlearn.metrics.statistics import harmonic_mean
 
 UTILITY_TASKS = (
@@ -24,29 +25,35 @@ class TaskScores:
 
     rouge        ROUGE-L recall of the greedy answer
     probability  of the true answer; among the options where the task is multiple choice
-    knowledge    mean of max(0, 1 - 1/R)
-    closeness    mean of min(R, 1/R)
+    knowledge    mean of max(0, 1 - 1/R), None without wrong answers
+    closeness    mean of min(R, 1/R), None without wrong answers
     """
 
     rouge: float
     probability: float
-    knowledge: float
-    closeness: float
+    knowledge: float | None
+    closeness: float | None
 
-    def knows(self) -> tuple[float, float, float]:
-        """Return the three scores that are high where the model knows: ROUGE, probability, max(0, 1 - 1/R)."""
-        return self.rouge, self.probability, self.knowledge
+    def knows(self) -> list[float]:
+        """Return the scores that are high where the model knows: ROUGE, probability, and max(0, 1 - 1/R) if any."""
+        known = [] if self.knowledge is None else [self.knowledge]
+        return [self.rouge, self.probability, *known]
 
-    def truth_ratio(self, role: Role) -> float:
+    def truth_ratio(self, role: Role) -> float | None:
         """Return TOFU's truth ratio: min(R, 1/R) on a forget set, max(0, 1 - 1/R) on the others."""
         return self.closeness if role is Role.forget else self.knowledge
 
 
 def task_scores(task: TaskLog, info: TaskInfo) -> TaskScores:
     """Return the means over the n items of a task (TOFU, arXiv:2401.06121, section 2.2), in [0, 1]."""
-    log_ratio = scores.log_truth_ratio(task.paraphrase_loss, task.wrong_losses)
-    means = (task.rouge, sample_probability(task, info), scores.knowledge(log_ratio), scores.closeness(log_ratio))
-    return TaskScores(*(float(np.mean(values)) for values in means))
+    return mean_scores(task.rouge, sample_probability(task, info), task.log_ratio)
+
+
+def mean_scores(rouge: Floats, probability: Floats, log_ratio: Floats | None) -> TaskScores:
+    """Return the means of ROUGE [n], probability [n] and of what is made of log R [n], None without wrong answers."""
+    ratios = (None, None) if log_ratio is None else (scores.knowledge(log_ratio), scores.closeness(log_ratio))
+    means = (rouge, probability, *ratios)
+    return TaskScores(*(None if values is None else float(np.mean(values)) for values in means))
 
 
 def set_score(tasks: Iterable[TaskScores]) -> float | None:

@@ -116,7 +116,8 @@ def _distributions(study: Study, samples: Samples, task: str, folded: bool) -> P
 def _notes(found: Distances | None, task: str) -> dict[Score, str]:
     if found is None:
         return {}
-    places = {score: (found.scores[task, score].value, found.shifts[task, score].value) for score in Score}
+    scores = [score for name, score in found.scores if name == task]
+    places = {score: (found.scores[task, score].value, found.shifts[task, score].value) for score in scores}
     return {score: f"d {d:.2f}, shift {shift:+z.2f}" for score, (d, shift) in places.items()}
 
 

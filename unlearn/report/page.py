@@ -86,7 +86,7 @@ def to_html(page: Page) -> str:
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "match": match, "breakable": breakable}
-    roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in Role]
+    roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in HEADINGS]
     return environment.get_template(TEMPLATE).render(
         page=page, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
     )

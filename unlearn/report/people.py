@@ -11,7 +11,7 @@ from unlearn.data.questions import stable_integer
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items
 from unlearn.evaluation.tasks import Grouping, Task, load_tasks
-from unlearn.metrics.manifest import Manifest, Role, read_json
+from unlearn.metrics.manifest import COMPARED, Manifest, Role, read_json
 from unlearn.metrics.scores import probability
 from unlearn.report.runs import Model
 
@@ -68,7 +68,7 @@ class _Set:
 
 
 def people(models: Sequence[Model], manifest: Manifest, data: Data, count: int) -> list[Person]:
-    """Return up to `count` people of each role, forgotten ones first, chosen by a hash of their names.
+    """Return up to `count` people of each role but holdout, forgotten ones first, chosen by a hash of their names.
 
     Together they cover as many tasks as they can: the first person of a role is one of those with the most tasks.
     Probes ask the same people the same once more, some under another's picture, and are left out.
@@ -77,7 +77,7 @@ def people(models: Sequence[Model], manifest: Manifest, data: Data, count: int) 
     asked = [name for name, info in manifest.tasks.items() if info.probe_of is None]
     sets = _sets(load_tasks(asked), manifest, data)
     answers = {model.name: _Answers(model) for model in models}
-    chosen = [(role, owner) for role in Role for owner in _choose(sets, role, count)]
+    chosen = [(role, owner) for role in COMPARED for owner in _choose(sets, role, count)]
     return [Person(_title(owner, sets), role, _scenes(owner, sets, models, answers)) for role, owner in chosen]
 
 

@@ -9,6 +9,7 @@ from unlearn.metrics.columns import (
     cost_columns,
     distance_columns,
     divergence_columns,
+    memorization_columns,
     released_columns,
     result_columns,
 )
@@ -46,6 +47,7 @@ def _correct(study: Study, model: Model, compared: Model) -> dict[str, Value]:
         **near,
         **result_columns(model.log, study.golds[0].log),
         **_accuracies(study, model),
+        **memorization_columns(model.log, study.infos),
         **divergence_columns(compared.log, golds, own),
     }
 
