@@ -96,8 +96,7 @@ class View:
 
     @cached_property
     def _rows(self) -> Tensor:
-        """[N] the row of the batch that each answer token belongs to."""
-        return (_ahead(self.batch) != IGNORE).nonzero()[:, 0]
+        return _answer_rows(self.batch)
 
     @cached_property
     def _out(self) -> LabelLogits:
@@ -114,6 +113,27 @@ class View:
     @cached_property
     def _ref_log_probs(self) -> Tensor:
         return self._ref_out.logits.log_softmax(-1)
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """[N] the answer tokens y_t, from the batch alone."""
+        ahead = _ahead(self.batch)
+        return ahead[ahead != IGNORE]
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """[B] |y|: answer tokens of each sequence, end token included, from the batch alone."""
+        return (_ahead(self.batch) != IGNORE).sum(1)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """[N, V] logits at the answer positions."""
+        return self._out.logits
+
+    @cached_property
+    def ref_logits(self) -> Tensor:
+        """[N, V] the same of the reference, without gradient."""
+        return self._ref_out.logits
 
     @cached_property
     def ce_tokens(self) -> Tensor:
@@ -169,8 +189,8 @@ class View:
         return self._hidden_of(True, layer)
 
     def weights(self, per: str) -> Tensor:
-        """[N] or [B] weight of each value: 0.0 for the values of dummy rows."""
-        return self.batch.weights[self._rows] if per == "token" else self.batch.weights
+        """[N] or [B] weight of each value of a unit of `UNITS`: 1.0, or 0.0 for what does not count."""
+        return UNITS[per](self.batch)
 
     def _hidden_of(self, reference: bool, layer: int) -> Tensor:
         key = (reference, layer)
@@ -194,7 +214,15 @@ class View:
 
 
 NEEDS_REFERENCE = frozenset(
-    {"ref_logps", "kl_tokens", "reverse_kl_tokens", "softened_kl_tokens", "ref_position_log_probs", "ref_hidden"}
+    {
+        "ref_logits",
+        "ref_logps",
+        "kl_tokens",
+        "reverse_kl_tokens",
+        "softened_kl_tokens",
+        "ref_position_log_probs",
+        "ref_hidden",
+    }
 )
 """Quantities of a `View` that run the frozen reference model."""
 
@@ -204,10 +232,34 @@ def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
     return (p.exp() * (p - q)).sum(-1)
 
 
+def _answer_rows(batch: Batch) -> Tensor:
+    """[N] the row of the batch that each answer token belongs to; the tokens of a row stand together, in order."""
+    return (_ahead(batch) != IGNORE).nonzero()[:, 0]
+
+
+def _of_tokens(batch: Batch) -> Tensor:
+    return batch.weights[_answer_rows(batch)]
+
+
+def _of_later_tokens(batch: Batch) -> Tensor:
+    rows = _answer_rows(batch)
+    later = torch.zeros_like(rows, dtype=torch.bool)
+    later[1:] = rows[1:] == rows[:-1]
+    return batch.weights[rows] * later
+
+
+UNITS: dict[str, Callable[[Batch], Tensor]] = {
+    "token": _of_tokens,
+    "later_token": _of_later_tokens,
+    "sequence": lambda batch: batch.weights,
+}
+"""What a term's values may stand for, with the weight of each value, 1.0 or 0.0: answer tokens [N], the same without
+the first of every answer [N], sequences [B]. What has weight 0 is in no sum and in no count."""
+
+
 def answer_counts(batch: Batch) -> dict[str, float]:
-    """Return the number of answer tokens and of sequences that count (dummy rows do not)."""
-    tokens = (batch.labels != IGNORE).sum(1)
-    return {"token": float((tokens * batch.weights).sum()), "sequence": float(batch.weights.sum())}
+    """Return how many values of each unit count (those of dummy rows do not)."""
+    return {unit: float(weights(batch).sum()) for unit, weights in UNITS.items()}
 
 
 def _pick(log_probs: Tensor, targets: Tensor) -> Tensor:

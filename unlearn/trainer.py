@@ -26,7 +26,7 @@ from unlearn.data.plan import Step, micro_batches, pass_steps
 from unlearn.data.samples import Batch, Sample
 from unlearn.engine import OPTIMIZERS
 from unlearn.errors import NonFiniteLossError
-from unlearn.forwards import Reference, View, answer_counts
+from unlearn.forwards import UNITS, Reference, View, answer_counts
 from unlearn.methods.base import Facts, Measure, Method, Phase, Views
 from unlearn.models.components import depth
 from unlearn.models.encoder import Encoder
@@ -196,14 +196,14 @@ class Trainer:
         return share
 
     def _global_counts(self, batches: tuple[dict[str, Batch], ...]) -> dict[str, dict[str, float]]:
-        """Return the number of answer tokens and sequences of each view over the optimiser step."""
+        """Return how many values of each unit count, of each view, over the optimiser step."""
         local = [[answer_counts(views[name]) for views in batches] for name in batches[0]]
-        table = torch.tensor(
-            [[sum(c[unit] for c in counts) for unit in ("token", "sequence")] for counts in local], dtype=torch.float64
-        )
+        sums = [[sum(c[unit] for c in counts) for unit in UNITS] for counts in local]
         return {
-            name: dict(zip(("token", "sequence"), row, strict=True))
-            for name, row in zip(batches[0], self._over_processes(table).tolist(), strict=True)
+            name: dict(zip(UNITS, row, strict=True))
+            for name, row in zip(
+                batches[0], self._over_processes(torch.tensor(sums, dtype=torch.float64)).tolist(), strict=True
+            )
         }
 
     def _over_processes(self, sums: Tensor) -> Tensor:

@@ -54,6 +54,13 @@ MOVES = {
     "scrub_joint": {"retain": DOWN, **FORGETS},
     "rmu": FORGETS,
     "sku": FORGETS,
+    # Its weight is an eighth of the retain term's.
+    "simnpo": {"forget - retain": UP, "retain": DOWN},
+    "undial": FORGETS,
+    "wga": FORGETS,
+    "satimp": FORGETS,
+    "ceu": FORGETS,
+    "task_vector": FORGETS,
     # The published idk and dpo learn what they are to forget; the published npo sharpens every distribution.
     "released_idk": {"forget": DOWN},
     "released_dpo": {"forget": DOWN},

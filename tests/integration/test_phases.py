@@ -86,12 +86,12 @@ def test_a_layer_that_the_model_lacks_is_refused_before_its_weights_are_read(scr
 
 
 @pytest.mark.parametrize("given", [FULL, LORA])
-def test_sku_ends_behind_its_start(given, script, tiny_families, tmp_path):
+@pytest.mark.parametrize("method", ["sku", "task_vector"])
+def test_a_negation_ends_behind_its_start(method, given, script, tiny_families, tmp_path):
     """The same run without negation (lambda -> 0 is not allowed, so by hand) ends at theta_1."""
+    chosen = f"forget_loss={method}"
     runs = {
-        scale: script(
-            "forget", "forget_loss=sku", f"forget_loss.negation={scale}", f"save_dir={tmp_path / scale}", *given
-        )
+        scale: script("forget", chosen, f"forget_loss.negation={scale}", f"save_dir={tmp_path / scale}", *given)
         for scale in ("1.0", "0.5")
     }
     family = tiny_families["llava"]

@@ -11,7 +11,10 @@ from unlearn.forwards import NEEDS_REFERENCE, View, answer_counts, kl_divergence
 from unlearn.models.components import decoder
 from unlearn.models.loading import load_encoder, load_model
 
-QUANTITIES = ("ce_tokens", "entropy_tokens", "logps", "ref_logps", "kl_tokens", "reverse_kl_tokens")
+QUANTITIES = (
+    "ce_tokens", "entropy_tokens", "logps", "ref_logps", "kl_tokens", "reverse_kl_tokens", "logits", "ref_logits",
+    "targets", "lengths",
+)  # fmt: skip
 WITH_ARGUMENT = {"softened_kl_tokens": 2.0, "ref_hidden": 1}
 
 
@@ -74,6 +77,8 @@ def test_one_forward_per_model_whatever_is_asked(mixed):
     policy, reference = Counted(model), Counted(model)
     view = View(batch, policy, reference.frozen)
     view.weights("token")
+    assert view.targets.shape == view.weights("later_token").shape
+    assert view.lengths.shape == (2,)
     assert (policy.calls, reference.calls) == (0, 0)
     assert view.ref_logps.shape == (2,)
     assert (policy.calls, reference.calls) == (0, 1)
@@ -104,6 +109,7 @@ def test_the_reference_gets_no_gradient(mixed):
     model, batch, _ = mixed
     view = View(batch, model, Counted(model).frozen)
     assert not view.ref_logps.requires_grad
+    assert not view.ref_logits.requires_grad
     assert not view.ref_hidden(0).requires_grad
     assert not view.ref_position_log_probs.requires_grad
     assert view.position_log_probs.requires_grad
@@ -155,6 +161,27 @@ def test_entropy_of_a_uniform_and_of_a_certain_distribution(mixed):
         assert view.entropy_tokens.tolist() == pytest.approx([expected] * len(logits), abs=1e-5)
 
 
+def test_tokens_and_lengths_are_those_of_the_labels(mixed):
+    model, batch, rows = mixed
+    view = View(batch, model)
+    answers = [[token for token in row.labels if token != IGNORE] for row in rows]
+    assert view.targets.tolist() == [token for answer in answers for token in answer]
+    assert view.lengths.tolist() == [len(answer) for answer in answers]
+    torch.testing.assert_close(view.ce_tokens, -view.logits.log_softmax(-1)[range(len(view.targets)), view.targets])
+
+
+def test_later_tokens_are_all_but_the_first_of_every_answer(mixed):
+    model, _, rows = mixed
+    lengths = [sum(token != IGNORE for token in row.labels) for row in rows]
+    expected = [[0.0] + [1.0] * (length - 1) for length in lengths]
+    for side in ("left", "right"):
+        view = View(Collator(0, side)(rows), model)
+        assert view.weights("later_token").tolist() == [*expected[0], *expected[1]]
+    assert answer_counts(view.batch)["later_token"] == sum(lengths) - 2
+    dummy = Collator(0)(rows[:1], rows[1:])
+    assert View(dummy, model).weights("later_token").tolist() == expected[0] + [0.0] * lengths[1]
+
+
 def test_sums_over_sequences(mixed):
     model, batch, _ = mixed
     view = View(batch, model)
@@ -166,7 +193,7 @@ def test_counts_leave_dummies_out(mixed):
     _, _, rows = mixed
     batch = Collator(0)(rows[:1], rows[1:])
     tokens = sum(t != IGNORE for t in rows[0].labels)
-    assert answer_counts(batch) == {"token": float(tokens), "sequence": 1.0}
+    assert answer_counts(batch) == {"token": tokens, "later_token": tokens - 1, "sequence": 1}
 
 
 def test_kl_of_two_coins():

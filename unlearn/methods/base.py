@@ -26,7 +26,8 @@ class Term:
 
     view    the view whose answer tokens or sequences are counted
     values  [N] per answer token or [B] per sequence
-    per     "token" or "sequence": the unit whose global count over the optimiser step divides the sum
+    per     "token", "later_token" (all but the first of an answer) or "sequence": the unit (forwards.UNITS) whose
+            global count over the optimiser step divides the sum; values that the unit leaves out are in neither
     """
 
     view: str
@@ -173,6 +174,15 @@ class Method:
             f"forget_loss.{key} is {value}; allowed are numbers above 0; {advice}."
             for key, value in given.items()
             if value is not None and not value > 0
+        ]
+
+    def below_zero(self, *keys: str) -> list[str]:
+        """Return a sentence for each of these parameters that is no number from 0 on."""
+        given = {key: getattr(self, key) for key in keys}
+        return [
+            f"forget_loss.{key} is {value}; allowed are numbers from 0."
+            for key, value in given.items()
+            if not value >= 0
         ]
 
     def needs_reference(self) -> bool:

@@ -34,11 +34,7 @@ class Distillation(Method):
 
     def problems(self) -> list[str]:
         """Return the parameters that are out of range."""
-        weights = {"alpha": self.alpha, "gamma": self.gamma}
-        found = [
-            f"forget_loss.{key} is {value}; allowed are numbers from 0." for key, value in weights.items() if value < 0
-        ]
-        return found + self.not_positive("temperature")
+        return self.below_zero("alpha", "gamma") + self.not_positive("temperature")
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the teacher's divergence on both views and for the cross-entropy of the retained answers."""

@@ -16,13 +16,17 @@ from naive import (
     logp,
     mean,
     naive_ce,
+    naive_ceu,
     naive_dpo,
     naive_entropy,
     naive_kl,
     naive_length,
     naive_npo,
+    naive_simnpo,
     naive_softened_kl,
     naive_squares,
+    naive_undial,
+    naive_weighted_ce,
     states,
 )
 from stand_in import FORGET, RETAIN, Table, other
@@ -42,12 +46,14 @@ class Case:
     twins    the loss of each phase in plain Python; a method without phases has one, named ""
     derived  the loss of each phase with the default parameters, of the uniform model beside the peaked reference
     padding_counts  the loss depends on what a sample is batched with; true of one published loss alone
+    detached        a factor of the loss has no gradient, so that differences of the loss are not its slope
     """
 
     given: dict[str, Any]
     twins: dict[str, Twin]
     derived: dict[str, float]
     padding_counts: bool = False
+    detached: bool = False
 
 
 def single(twin: Twin, derived: float, **given: Any) -> Case:
@@ -209,4 +215,38 @@ CASES = {
         retain_weight=0.2,
         random_answers=3,
     ),
+    "simnpo": single(
+        lambda m, r: 1.5 * naive_simnpo(m, FORGET, 0.7, 0.3) + 0.5 * naive_ce(m, RETAIN),
+        # beta 4.5, whatever the length: the mean loss of a token is log 11
+        2 / 4.5 * softplus(-4.5 * CE) / 8 + CE,
+        beta=0.7,
+        gamma=0.3,
+        forget_weight=1.5,
+        retain_weight=0.5,
+    ),
+    # Whatever its goal is, a uniform model costs log 11.
+    "undial": single(lambda m, r: naive_undial(m, r, FORGET, 0.7), CE, beta=0.7),
+    "wga": replace(
+        single(
+            lambda m, r: 2 * naive_ce(m, RETAIN) - 0.3 * naive_weighted_ce(m, FORGET, lambda p: p**1.7),
+            CE - CE / 11,
+            beta=1.7,
+            forget_weight=0.3,
+            retain_weight=2.0,
+        ),
+        detached=True,
+    ),
+    "satimp": replace(
+        single(
+            lambda m, r: 2 * naive_ce(m, RETAIN) - 0.3 * naive_weighted_ce(m, FORGET, lambda p: p**1.7 * (1 - p) ** 2),
+            0.1 * CE - CE * 10 / 11**6,
+            beta1=1.7,
+            beta2=2.0,
+            forget_weight=0.3,
+            retain_weight=2.0,
+        ),
+        detached=True,
+    ),
+    "ceu": replace(single(lambda m, r: naive_ceu(m, FORGET), CE), detached=True),
+    "task_vector": single(lambda m, r: naive_ce(m, FORGET), CE),
 }

@@ -102,3 +102,35 @@ def naive_squares(model, rows, layer, target):
 
 def naive_length(model, rows, layer):
     return mean(math.sqrt(sum(h * h for h in hidden)) for row in rows for hidden in answer_states(model, row, layer))
+
+
+def naive_simnpo(model, rows, beta, gamma):
+    margins = [beta / (len(row.ids) - row.prompt) * -logp(model, row) - gamma for row in rows]
+    return mean(2 / beta * math.log(1 + math.exp(-margin)) for margin in margins)
+
+
+def naive_weighted_ce(model, rows, weight):
+    """Mean over answer tokens of weight(p) times -log p."""
+    tokens = [table[token] for row in rows for table, token in token_log_probs(model, row)]
+    return mean(-weight(math.exp(log_p)) * log_p for log_p in tokens)
+
+
+def naive_undial(model, reference, rows, beta):
+    values = []
+    for row in rows:
+        for logits, (table, token) in zip(
+            answer_states(reference, row, DEPTH - 1), token_log_probs(model, row), strict=True
+        ):
+            goal = log_softmax([z - beta * (v == token) for v, z in zip(V, logits, strict=True)])
+            values.append(-sum(math.exp(q) * p for q, p in zip(goal, table, strict=True)))
+    return mean(values)
+
+
+def naive_ceu(model, rows):
+    """Without the first answer token of every row."""
+    values = []
+    for row in rows:
+        for table, token in token_log_probs(model, row)[1:]:
+            rest = 1 - math.exp(table[token])
+            values.append(-sum(math.exp(p) / rest * p for v, p in zip(V, table, strict=True) if v != token))
+    return mean(values)
