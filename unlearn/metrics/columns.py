@@ -47,20 +47,20 @@ def distance_columns(
     """
     row: dict[str, Value] = {}
     for column, key in DISTANCE_COLUMNS.items():
-        row |= _interval_columns(column, distances.sets.get(key))
+        row |= interval_columns(column, distances.sets.get(key))
         if band is not None:
             row[f"{column} Gold"] = band.get(key)
     shifts = [found.value for (name, _), found in distances.shifts.items() if infos[name].counts_as(Role.forget)]
     row["Shift Forget"] = fmean(shifts) if shifts else None
     if distances.remaining is not None:
-        row |= _interval_columns("Remaining", distances.remaining)
+        row |= interval_columns("Remaining", distances.remaining)
     if distances.within is not None:
         held = [key.capitalize() for key in DISTANCE_COLUMNS.values() if distances.within.get(key)]
         row["Within Gold's Spread"] = ", ".join(held) or "none"
     for (name, score), found in distances.scores.items():
         if infos[name].probe_of is None:
-            row |= _interval_columns(f"d {score.value} {infos[name].label}", found)
-            row |= _interval_columns(f"Shift {score.value} {infos[name].label}", distances.shifts[name, score])
+            row |= interval_columns(f"d {score.value} {infos[name].label}", found)
+            row |= interval_columns(f"Shift {score.value} {infos[name].label}", distances.shifts[name, score])
     return row
 
 
@@ -156,7 +156,7 @@ def _forgotten(log: EvalLog, infos: Mapping[str, TaskInfo]) -> list[str]:
     return [name for name, task in tasks if infos[name].counts_as(Role.forget) and task.wrong_losses is not None]
 
 
-def _interval_columns(column: str, found: Interval | None) -> dict[str, Value]:
+def interval_columns(column: str, found: Interval | None) -> dict[str, Value]:
     """Return a number and its interval's ends, "n/a" where there is no interval, None where there is no number."""
     if found is None:
         return {column: None, f"{column} Low": None, f"{column} High": None}
@@ -180,7 +180,7 @@ def _further_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, V
     row: dict[str, Value] = {}
     for column, key in FURTHER_COLUMNS.items():
         for name, role in SET_COLUMNS.items():
-            members = [task.further for task_name, task in log.tasks.items() if infos[task_name].role is role]
+            members = [task.further for task_name, task in log.tasks.items() if infos[task_name].counts_as(role)]
             means = [float(further[key].mean()) for further in members if key in further]
             row |= {f"{column} {name}": fmean(means)} if means else {}
     return row

@@ -4,7 +4,8 @@
         +models.gold=runs/demo/retain90_seed0 +models.npo=runs/demo/npo save_dir=runs/demo
 
 Writes table.csv and table.md (all columns), table.tex and summary.md (what one looks at first), the figures as PNG
-files in figures/, and report.html, one page with all of it and with people. Imports no torch.
+files in figures/, and report.html, one page with all of it and with people; where tasks were probed also probes.csv and
+probes.md. Imports no torch.
 """
 
 from pathlib import Path
@@ -16,8 +17,9 @@ from unlearn.metrics.table import save_rows
 from unlearn.report.config import ReportConfig
 from unlearn.report.gallery import gallery
 from unlearn.report.latex import to_latex
-from unlearn.report.page import Page, to_html
+from unlearn.report.page import Page, Section, to_html
 from unlearn.report.people import people
+from unlearn.report.probes import probes
 from unlearn.report.rows import entries_of
 from unlearn.report.runs import Kind, dataset_of
 from unlearn.report.study import Study, read_study
@@ -62,6 +64,7 @@ def main(cfg: ReportConfig) -> None:
         table=headline(entries, study.metrics),
         columns=whole(entries),
         figures=list(gallery(study, entries)),
+        sections=list(probes(study)),
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
     )
     folder = Path(cfg.save_dir)
@@ -75,7 +78,10 @@ def write_report(folder: Path, page: Page, study: Study) -> None:
     write_text(folder / "table.md", f"{to_long_markdown(page.columns)}\n{note}")
     write_text(folder / "table.tex", to_latex(page.table, f"Unlearned models beside gold. {note.strip()}"))
     (folder / "figures").mkdir(exist_ok=True)
-    for figure in page.figures:
+    for section in page.sections:
+        save_rows(section.rows, folder / f"{section.key}.csv")
+        write_text(folder / f"{section.key}.md", _section(section))
+    for figure in (*page.figures, *(figure for section in page.sections for figure in section.figures)):
         write_bytes(folder / "figures" / f"{figure.name}.png", figure.light)
     write_text(folder / "summary.md", summary(page, note, folder))
     write_text(folder / "report.html", to_html(page))
@@ -83,12 +89,18 @@ def write_report(folder: Path, page: Page, study: Study) -> None:
 
 def summary(page: Page, note: str, folder: Path) -> str:
     """Return the text for a first look: the headline table and how to read it."""
+    more = "".join(f"; {section.title.lower()}: {folder / f'{section.key}.md'}" for section in page.sections)
     files = (
         f"The page with figures and people: {folder / 'report.html'}; all columns: {folder / 'table.md'} and "
-        f"{folder / 'table.csv'}; for a paper: {folder / 'table.tex'}; every item: eval_results/*.jsonl in each "
+        f"{folder / 'table.csv'}; for a paper: {folder / 'table.tex'}{more}; every item: eval_results/*.jsonl in each "
         f"model's folder.\n"
     )
     return f"{to_markdown(page.table)}\n{note}\n{READING[page.metrics]}\n{files}"
+
+
+def _section(section: Section) -> str:
+    reading = "\n".join(f"* {sentence}" for sentence in section.reading)
+    return f"# {section.title}\n\n{reading}\n\n{to_long_markdown(section.table)}"
 
 
 if __name__ == "__main__":

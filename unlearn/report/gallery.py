@@ -48,9 +48,10 @@ def _knowledge(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
         yield _distributions(study, samples, task, folded=number > 0)
 
 
-def _picture(
+def picture(
     name: str, title: str, caption: str, alt: str, draw: Callable[[Theme], "Figure"], folded: bool = False
 ) -> Picture:
+    """Return a figure drawn for light and for dark paper."""
     return Picture(name, title, caption, alt, render(draw, LIGHT), render(draw, DARK), folded)
 
 
@@ -60,7 +61,7 @@ def _plane(study: Study, samples: Samples) -> Picture:
         for m in study.compared
     ]
     places = "; ".join(f"{point.name} {point.forget:.2f} and {point.retain:.2f}" for point in points)
-    return _picture(
+    return picture(
         "forget_retain",
         "Forgetting against keeping",
         "Mean score of each model on the people whom the distances are about, where 1 is perfect knowledge. The lines "
@@ -83,7 +84,7 @@ def _distances(study: Study, entries: Sequence[Entry]) -> Picture:
         f"{entry.name} {', '.join(f'{column} {shown(entry.row.get(column))}' for column in DISTANCE_COLUMNS)}"
         for entry in entries
     )
-    return _picture(
+    return picture(
         "distances",
         "Distance to gold",
         "A mark per model, its line is the 95% interval over people; 0 is gold."
@@ -101,7 +102,7 @@ def _distributions(study: Study, samples: Samples, task: str, folded: bool) -> P
     notes = "; ".join(
         f"{s.name} {', '.join(f'{score.value} {note}' for score, note in s.notes.items())}" for s in spreads if s.notes
     )
-    return _picture(
+    return picture(
         f"scores_{task}",
         f"Scores on {study.infos[task].label}",
         "Filled: the items' scores under the model; line: under gold, all seeds together. A model that forgot like "
@@ -127,7 +128,7 @@ def _trials(sweep: Sweep) -> Picture:
         for t in sweep.trials
         if t.chosen
     )
-    return _picture(
+    return picture(
         "trials",
         "The sweep's trials",
         "Every setting that was tried, on the people that settings were chosen on. Line: the frontier of the method's "
@@ -142,7 +143,7 @@ def _curves(runs: Mapping[str, Mapping[str, Curve]]) -> Picture:
         f"{name} {', '.join(f'{term} {curve[-1][1]:.2f}' for term, curve in terms.items())}"
         for name, terms in runs.items()
     )
-    return _picture(
+    return picture(
         "training",
         "Training curves",
         "Every loss term as it was logged, before its weight. Each panel has its own scale: terms of different methods "
@@ -154,7 +155,7 @@ def _curves(runs: Mapping[str, Mapping[str, Curve]]) -> Picture:
 
 
 def _costs(entries: Sequence[Entry]) -> Picture:
-    return _picture(
+    return picture(
         "cost",
         "Cost",
         "What training and evaluation took: wall seconds, peak memory (without a GPU that of the whole process), "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.manifest import Manifest, Role
+from unlearn.metrics.table import Row
 from unlearn.report.people import Person, Said
 from unlearn.report.pictures import png_uri, thumbnail_uri
 from unlearn.report.sweep import Sweep
@@ -57,6 +58,23 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the page after the figures, with files of its own: <key>.csv, <key>.md and its figures.
+
+    reading  how to read the table, a sentence or two each
+    table    a line per model; printed with a line per column, of which there may be many
+    rows     all numbers behind it
+    """
+
+    key: str
+    title: str
+    reading: Sequence[str]
+    table: Table
+    rows: Sequence[Row]
+    figures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything that the page shows.
 
@@ -74,6 +92,7 @@ class Page:
     table: Table
     columns: Table
     figures: Sequence[Picture]
+    sections: Sequence[Section]
     people: Sequence[Person]
 
 

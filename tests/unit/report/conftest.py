@@ -18,6 +18,7 @@ EVIL = "<script>alert('&')</script>"
 FORGOTTEN = [EVIL, *(f"Fay Number{i}" for i in range(23))]
 KEPT = [f"Kit Number{i}" for i in range(24)]
 TASKS = ("forget_captions", "forget_names", "forget_qa", "retain_captions", "retain_names", "retain_qa", "real_faces")
+PROBES = ("forget_names_other_picture", "forget_names_prefix", "retain_qa_role_play")
 LEVELS = {
     "pretrained": {"forget": 0.1, "retain": 0.1, "real": 0.8},
     "base": {"forget": 0.9, "retain": 0.9, "real": 0.8},
@@ -68,8 +69,8 @@ def write_run(folder, name, items, data, metrics):
     rng = random.Random(name)
     results = folder / "eval_results"
     results.mkdir(parents=True)
-    tasks = {task.name: task for task in load_tasks(list(TASKS))}
-    log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in TASKS}
+    tasks = {task.name: task for task in load_tasks(list(items))}
+    log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in items}
     (results / "eval_log_aggregated.json").write_text(json.dumps(log))
     (results / "manifest.json").write_text(json.dumps(_manifest(tasks, items, metrics)))
     if name == "pretrained":
@@ -104,7 +105,7 @@ def _manifest(tasks, items, metrics):
     infos = {
         name: {
             "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
-            "modality": task.modality.value,
+            "modality": task.modality.value, "probe_of": task.probe_of,
             "expected": len(items[name]), "scored": len(items[name]), "fingerprint": name,
         }
         for name, task in tasks.items()
@@ -115,9 +116,9 @@ def _manifest(tasks, items, metrics):
     return {**mode, **splits, "tasks": infos, "cost": cost}
 
 
-def write_experiment(root, called="{}", models=tuple(LEVELS), metrics="correct"):
+def write_experiment(root, called="{}", models=tuple(LEVELS), metrics="correct", tasks=TASKS):
     data = write_dataset(root / "data", called)
-    items = {task.name: build_items(task, data, "forget10", 0) for task in load_tasks(list(TASKS))}
+    items = {task.name: build_items(task, data, "forget10", 0) for task in load_tasks(list(tasks))}
     for name in models:
         write_run(root / name, name, items, data, metrics)
     return root
@@ -127,6 +128,12 @@ def write_experiment(root, called="{}", models=tuple(LEVELS), metrics="correct")
 def experiment(tmp_path_factory):
     """Folder of the experiment with one run per model (read only)."""
     return write_experiment(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def probed(tmp_path_factory):
+    """Folder of the same experiment, in which probes were evaluated too (read only)."""
+    return write_experiment(tmp_path_factory.mktemp("probed"), tasks=(*TASKS, *PROBES))
 
 
 @pytest.fixture(scope="session")
@@ -170,8 +177,8 @@ def sweep(experiment, tmp_path):
 def experiment_config(experiment):
     """What makes a config of the experiment's report: (folder, **changes of keys)."""
 
-    def make(folder, **changes):
-        models = {name: str(experiment / name) for name in LEVELS}
+    def make(folder, root=experiment, **changes):
+        models = {name: str(root / name) for name in LEVELS}
         keys = {"golds": list(GOLDS), "people": 1, "submitted_by": "me", "save_dir": str(folder), **changes}
         return ReportConfig(models, **keys)
 
