@@ -262,5 +262,11 @@ def answer_counts(batch: Batch) -> dict[str, float]:
     return {unit: float(weights(batch).sum()) for unit, weights in UNITS.items()}
 
 
+def normalised(values: Tensor, weights: Tensor, count: float) -> Tensor:
+    """Return the sum of values [N], those of weight 0 left out, divided by the global count of their unit."""
+    # A dummy row's value may be anything, and 0 x inf is not 0: it is replaced, not multiplied.
+    return torch.where(weights > 0, values, torch.zeros_like(values)).sum() / max(count, 1.0)
+
+
 def _pick(log_probs: Tensor, targets: Tensor) -> Tensor:
     return log_probs.gather(-1, targets[:, None])[:, 0]

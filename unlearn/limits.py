@@ -41,7 +41,7 @@ def check_limits(state: AcceleratorState, engine: Engine, cfg: Training, method:
 
 
 def _demands(cfg: Training, method: Method) -> Iterator[tuple[Demand, str]]:
-    for demand in sorted(method.demands, key=lambda demand: demand.name):
+    for demand in sorted(method.demands(), key=lambda demand: demand.name):
         yield demand, f"forget_loss={method.name}"
     for demand, who, asks in OF_KEYS:
         if asks(cfg):

@@ -4,9 +4,11 @@ import os
 from enum import Enum
 from typing import Any
 
-from accelerate import PartialState
+import torch
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, parse_flag_from_env
+from torch import Tensor
 
 from unlearn.errors import UserError
 
@@ -59,8 +61,6 @@ def group_options() -> dict[str, Any]:
     DeepSpeed is not told by Accelerate that without a CUDA device it has to speak gloo; each process would take itself
     for the only one.
     """
-    import torch
-
     deepspeed = parse_flag_from_env("ACCELERATE_USE_DEEPSPEED") and "LOCAL_RANK" in os.environ
     if not deepspeed or torch.cuda.is_available():
         return {}
@@ -100,6 +100,13 @@ def engine_of(state: AcceleratorState) -> Engine:
         allowed = ", ".join(engine.value for engine in Engine)
         raise UserError(f"The launcher asks for {state.distributed_type.value}; allowed are {allowed}.")
     return PLAIN[state.distributed_type]
+
+
+def sum_over(accelerator: Accelerator, sums: Tensor) -> Tensor:
+    """Return the sums of all processes added up, in float64 where the device has it (Apple's GPUs do not)."""
+    device = accelerator.device
+    exact = torch.float32 if device.type == "mps" else torch.float64
+    return accelerator.reduce(sums.to(device, exact), reduction="sum")
 
 
 OWN = ("optimizer", "scheduler")

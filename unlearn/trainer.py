@@ -26,15 +26,17 @@ from unlearn.data.plan import Step, micro_batches, pass_steps
 from unlearn.data.samples import Batch, Sample
 from unlearn.engine import OPTIMIZERS
 from unlearn.errors import NonFiniteLossError
-from unlearn.forwards import UNITS, Reference, View, answer_counts
-from unlearn.methods.base import Facts, Measure, Method, Phase, Views
+from unlearn.forwards import UNITS, Reference, View, answer_counts, normalised
+from unlearn.masks import HardMask
+from unlearn.methods.base import Facts, Method, Phase, Views
 from unlearn.models.components import depth
 from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
-from unlearn.processes import engine_of
+from unlearn.processes import engine_of, sum_over
 from unlearn.run import Run
 from unlearn.sharding import gather, prepare
+from unlearn.survey import Survey
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Trainer:
         self.steps = self._steps()
         self._prepare()
         with Meter(self.model) as meter:
-            self.facts = self._facts()
+            self.facts, self.mask = self._survey()
             done, spent = state.restore(self.accelerator, self.model, self.run.folder)
             if done:
                 meter.start(spent)
@@ -100,14 +102,12 @@ class Trainer:
 
     def _batches(self, done: int) -> Iterator[tuple[dict[str, Batch], ...]]:
         """Yield the micro-batches of this process, step by step, from step `done` on."""
-        parts = self.cfg.gradient_accumulation_steps
-        yield from zip(*[iter(self._loader([step for _, step in self.steps[done:]]))] * parts, strict=True)
+        size, parts = self.cfg.batch_size, self.cfg.gradient_accumulation_steps
+        yield from zip(*[iter(self._loader([step for _, step in self.steps[done:]], size, parts))] * parts, strict=True)
 
-    def _loader(self, steps: Sequence[Step]) -> Iterable[dict[str, Batch]]:
+    def _loader(self, steps: Sequence[Step], size: int, parts: int) -> Iterable[dict[str, Batch]]:
         cfg, acc = self.cfg, self.accelerator
-        plan = micro_batches(
-            steps, acc.process_index, acc.num_processes, cfg.batch_size, cfg.gradient_accumulation_steps
-        )
+        plan = micro_batches(steps, acc.process_index, acc.num_processes, size, parts)
         pad = self.engine.shards or cfg.trains(Component.vision_tower) or cfg.trains(Component.projector)
         data = MicroBatches(plan, self.sets, self.method.answers(), cfg.seed, self.encoder, cfg.max_length, pad)
         return loader(data, cfg.num_workers)
@@ -125,28 +125,21 @@ class Trainer:
         self.wrapped, self.optimizer, self.scheduler = prepare(acc, self.engine, self.model, optimizer, scheduler)
         self.penalty = L1Penalty(cfg, parameters) if cfg.l1_lambda > 0 else None
 
-    def _facts(self) -> Facts:
-        """Return what the method may know of the run; every measure is a pass over its set."""
+    def _survey(self) -> tuple[Facts, HardMask | None]:
+        """Return what the method may know of the run, and what holds its weights; each is passes over sets."""
+        survey = Survey(self.accelerator, self.wrapped, self.reference, self._whole)
         facts = Facts(self.cfg.seed, depth(self.model))
-        measured = {name: self._mean(measure, facts) for name, measure in self.method.measures().items()}
-        return replace(facts, measured=measured)
+        measures = self.method.measures()
+        measured = {name: survey.mean(measure, facts, self.cfg.batch_size) for name, measure in measures.items()}
+        mask = self.method.mask()
+        parameters = [parameter for _, parameter in state.trained(self.model)]
+        return replace(facts, measured=measured), mask and survey.mask(mask, parameters)
 
-    @torch.no_grad()
-    def _mean(self, measure: Measure, facts: Facts) -> float:
-        acc, cfg = self.accelerator, self.cfg
-        size = cfg.batch_size * cfg.gradient_accumulation_steps * acc.num_processes
-        sizes = {measure.view: len(self.sets[measure.view])}
-        sums = torch.zeros(2, dtype=torch.float64)
-        self.model.eval()
-        steps = pass_steps(sizes, measure.view, {measure.view: measure.view}, size, cfg.seed, 0)
-        for views in self._loader(steps):
-            batch = views[measure.view].to(acc.device)
-            view = View(batch, self.wrapped, self.reference)
-            total = normalised(measure.values(view, facts), view.weights("token"), 1.0)
-            sums += torch.tensor([total.item(), answer_counts(batch)["token"]], dtype=torch.float64)
-        self.model.train()
-        total, count = self._over_processes(sums).tolist()
-        return total / count
+    def _whole(self, name: str, size: int) -> Iterator[Batch]:
+        """Yield this process's part of a whole set, in micro-batches of `size`."""
+        sizes, together = {name: len(self.sets[name])}, size * self.accelerator.num_processes
+        for views in self._loader(pass_steps(sizes, name, {name: name}, together, self.cfg.seed, 0), size, 1):
+            yield views[name]
 
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
         """Take one optimiser step and return its loss terms, gradient norm and learning rate."""
@@ -164,9 +157,10 @@ class Trainer:
                     terms = self._checked(sums, batches, number)
                 # Accelerate divides by the accumulation and DDP averages over processes: the counts did both already.
                 acc.backward(loss * acc.num_processes * acc.gradient_accumulation_steps)
-        norm = self._clip(batches, number)
-        rate = self.scheduler.get_last_lr()[0]
-        self.optimizer.step()
+        with nullcontext() if self.mask is None or not phase.masked else self.mask.hold():
+            norm = self._clip(batches, number)
+            rate = self.scheduler.get_last_lr()[0]
+            self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
         return {**terms, "grad_norm": norm, "lr": rate}
@@ -199,22 +193,12 @@ class Trainer:
         """Return how many values of each unit count, of each view, over the optimiser step."""
         local = [[answer_counts(views[name]) for views in batches] for name in batches[0]]
         sums = [[sum(c[unit] for c in counts) for unit in UNITS] for counts in local]
-        return {
-            name: dict(zip(UNITS, row, strict=True))
-            for name, row in zip(
-                batches[0], self._over_processes(torch.tensor(sums, dtype=torch.float64)).tolist(), strict=True
-            )
-        }
-
-    def _over_processes(self, sums: Tensor) -> Tensor:
-        """Return the sums of all processes added up, in float64 where the device has it (Apple's GPUs do not)."""
-        device = self.accelerator.device
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        return self.accelerator.reduce(sums.to(device, exact), reduction="sum")
+        rows = sum_over(self.accelerator, torch.tensor(sums, dtype=torch.float64)).tolist()
+        return {name: dict(zip(UNITS, row, strict=True)) for name, row in zip(batches[0], rows, strict=True)}
 
     def _checked(self, sums: dict[str, Tensor], batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
         """Return the step's terms over all processes; stop all of them together if one is not finite."""
-        total = self._over_processes(torch.stack(list(sums.values())))
+        total = sum_over(self.accelerator, torch.stack(list(sums.values())))
         terms = dict(zip(sums, total.tolist(), strict=True))
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:
@@ -251,9 +235,3 @@ class Trainer:
             "unit": "step",
             "disable": not self.accelerator.is_main_process,
         }
-
-
-def normalised(values: Tensor, weights: Tensor, count: float) -> Tensor:
-    """Return the sum of values [N], those of weight 0 left out, divided by the global count of their unit."""
-    # A dummy row's value may be anything, and 0 x inf is not 0: it is replaced, not multiplied.
-    return torch.where(weights > 0, values, torch.zeros_like(values)).sum() / max(count, 1.0)

@@ -40,9 +40,18 @@ OWN = dict.fromkeys(
     ("grad_diff_forget_kl_retain_ce", "grad_diff_forget_kl_retain_kl"), ("forget_loss.forget_warmup_steps=1",)
 )
 METHODS = sorted(load_all())
+WEIGHTS_ALONE = ("salun",)
+"""Methods that do not go with adapters."""
 STEPS = ("num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float64")
 RUNS = {
-    **{name: ("forget", "llava", (f"forget_loss={name}", *OWN.get(name, ()), *LORA)) for name in METHODS},
+    **{
+        name: (
+            "forget",
+            "llava",
+            (f"forget_loss={name}", *OWN.get(name, ()), *(FULL if name in WEIGHTS_ALONE else LORA)),
+        )
+        for name in METHODS
+    },
     **{
         f"{name}_full": ("forget", "qwen2_vl", (f"forget_loss={name}", *FULL))
         for name in ("dpo", "rmu", "scrub", "sku")
@@ -50,6 +59,7 @@ RUNS = {
     "npo_kl": ("forget", "llava", (*NPO, *LORA)),
     "l1": ("forget", "llava", ("forget_loss=retain_ft", "l1_lambda=0.01", "l_norm_from=start", *LORA)),
     "npo_kl_full": ("forget", "qwen2_vl", (*NPO, *FULL)),
+    "npo_salient": ("forget", "qwen2_vl", (*NPO, *FULL, "forget_loss.saliency=0.3", "freeze_vision_module=false")),
     "finetune": ("finetune", "llava", FULL),
     "vision": ("finetune", "llava", VISION),
     "vision_qwen2_vl": ("finetune", "qwen2_vl", VISION),

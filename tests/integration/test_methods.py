@@ -61,6 +61,8 @@ MOVES = {
     "satimp": FORGETS,
     "ceu": FORGETS,
     "task_vector": FORGETS,
+    # Answers of other people raise the cost of one's own less than ascent does.
+    "salun": {"forget - retain": UP},
     # The published idk and dpo learn what they are to forget; the published npo sharpens every distribution.
     "released_idk": {"forget": DOWN},
     "released_dpo": {"forget": DOWN},

@@ -132,9 +132,9 @@ def test_an_l1_penalty_pulls_to_its_origin(origin, script, tiny_families, tmp_pa
     assert last["l1"] < first["l1"] if origin == "zero" else last["l1"] > 0
 
 
-@pytest.mark.parametrize("method", ["scrub", "sku", "rmu"])
+@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun"])
 def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_families, tmp_path, monkeypatch):
-    """Also where the cut lies between two phases, and where the weights are moved only at the end."""
+    """Also where the cut lies between two phases, where the weights are moved only at the end, and with a mask."""
     from unlearn.errors import NonFiniteLossError
     from unlearn.trainer import Trainer
 

@@ -139,7 +139,8 @@ def test_8_bit_states_are_refused_where_they_do_not_lie_on_the_device(offloaded)
 
 def test_a_method_declares_what_it_demands():
     class Masked(Method):
-        demands = frozenset({Demand.gradients, Demand.whole_weights})
+        def demands(self):
+            return frozenset({Demand.gradients, Demand.whole_weights})
 
     cfg = load("mm/finetune", [], FinetuneConfig)
     with pytest.raises(UserError) as refusal:

@@ -36,9 +36,10 @@ ALLOWED: dict[str, set[str]] = {
     "models": {*BOTTOM, *SAMPLES, "config.scripts", "models"},
     "forwards": {"data.samples", "models.components"},
     "reference": {"forwards"},
+    "masks": {"forwards"},
     # Methods see views alone.
-    "methods.base": {"data.answers", "forwards"},
-    "methods": {"data.answers", "errors", "forwards", "methods.base"},
+    "methods.base": {"data.answers", "forwards", "masks"},
+    "methods": {"data.answers", "errors", "forwards", "masks", "methods.base"},
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "metrics"},
@@ -55,9 +56,10 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
     },
+    "survey": {"data.samples", "forwards", "masks", "methods.base", "processes"},
     "trainer": {
-        *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "methods.base", "models",
-        "penalty", "processes", "run", "sharding", "state",
+        *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "masks", "methods.base", "models",
+        "penalty", "processes", "run", "sharding", "state", "survey",
     },
     "entry": {*CONFIG, "methods.base", "evaluation.tasks"},
     "experiment": {

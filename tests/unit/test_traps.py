@@ -9,7 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-AREAS = {"data", "losses", "models", "evaluation", "booleans"}
+AREAS = {"data", "losses", "models", "evaluation", "masks", "booleans"}
 
 
 def traps():

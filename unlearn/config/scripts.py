@@ -119,6 +119,17 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} trains decoder layers alone, but LoRA.components leaves out "
                 f"language_model; add it."
             )
+        return found + self._mask_problems()
+
+    def _mask_problems(self) -> list[str]:
+        name, share, found = self.forget_loss.name, self.forget_loss.saliency, []
+        if share is not None and not 0 < share <= 1:
+            found.append(out_of_range("forget_loss.saliency", share, "above 0 to 1, or null"))
+        elif self.LoRA.r > 0 and self.forget_loss.mask() is not None:
+            found.append(
+                f"forget_loss={name} chooses by gradients at the start what may move, but LoRA.r is {self.LoRA.r}: a "
+                f"fresh adapter's B is 0, so its A has gradient exactly 0 and would be held for ever; set LoRA.r=0."
+            )
         return found
 
     def method(self) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unlearn.data.answers import Answers
 from unlearn.forwards import NEEDS_REFERENCE, View
+from unlearn.masks import Mask, saliency
 
 REGISTRY: dict[str, type["Method"]] = {}
 
@@ -68,6 +69,7 @@ class Phase:
     needs    the quantities of each view that `terms` will ask for
     terms    yields the loss terms of one micro-batch
     samples  length of the pass; None: the whole set
+    masked   whether the method's mask, where it has one, holds its steps
     """
 
     name: str
@@ -75,6 +77,7 @@ class Phase:
     needs: Mapping[str, tuple[str, ...]]
     terms: Callable[[Views], Iterable[Term]]
     samples: int | None = None
+    masked: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,9 @@ class Method:
     paper: ClassVar[str] = ""
     trains_layers: ClassVar[bool] = False
     """Whether `trained_layers` restricts what trains."""
-    demands: ClassVar[frozenset[Demand]] = frozenset()
-    """What not every engine can give."""
     name: str = "???"
+    saliency: float | None = None
+    """Share of the trained weights that may move, those with the largest gradients of D_f; None: all (masks.py)."""
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Return the quantities of each view that the terms of any phase will ask for."""
@@ -152,6 +155,14 @@ class Method:
     def measures(self) -> Mapping[str, Measure]:
         """Return the means that are taken before the first step, as `views.facts.measured`."""
         return {}
+
+    def mask(self) -> Mask | None:
+        """Return what chooses the entries of the trained weights that may move; None: all may."""
+        return None if self.saliency is None else saliency(self.saliency)
+
+    def demands(self) -> frozenset[Demand]:
+        """Return what not every engine can give."""
+        return frozenset() if self.mask() is None else frozenset({Demand.gradients})
 
     def trained_layers(self, depth: int) -> range | None:
         """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""

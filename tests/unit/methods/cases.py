@@ -203,6 +203,9 @@ CASES = {
         forget_weight=0.3,
     ),
     "rmu": single(rmu, rmu_derived(), layer=2, c_relative=3.0, forget_weight=0.5, retain_weight=2.0),
+    "salun": single(
+        lambda m, r: 0.3 * naive_ce(m, IDK) + 2 * naive_ce(m, RETAIN), 2 * CE, forget_weight=0.3, retain_weight=2.0
+    ),
     "sku": single(
         lambda m, r: (
             0.7 * naive_ce(m, FORGET)
