@@ -48,8 +48,9 @@ from unlearn.methods.base import RetainTerm
 from unlearn.methods.npo import NPO
 from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import make_trainable
+from unlearn.provenance import environment
 from unlearn.reference import adapters_off
-from unlearn.run import Run, provenance
+from unlearn.run import Run
 from unlearn.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
@@ -285,7 +286,7 @@ def main(arguments: Sequence[str], results: Path = RESULTS) -> int:
         (Path(folder) / "run").mkdir()
         found = {"step": report("step", measure_step(bench, Path(folder) / "run"))}
         found["item"] = report("item", measure_items(bench))
-    facts = {"size": given.size, "batch_size": given.batch_size, "tokens": bench.lengths()[0], **provenance()}
+    facts = {"size": given.size, "batch_size": given.batch_size, "tokens": bench.lengths()[0], **environment()}
     kind = torch.cuda.get_device_name().replace(" ", "_") if device.type == "cuda" else "cpu"
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"gpu_llava_step_{given.size}_{kind}.json", {**facts, **found})

@@ -18,7 +18,7 @@ from unlearn.limits import check_limits
 from unlearn.methods.base import Method
 from unlearn.models.components import manifest
 from unlearn.processes import engine_of, group_options
-from unlearn.run import Run, clear
+from unlearn.run import Run, clear, described
 from unlearn.sharding import configure
 
 log = logging.getLogger(__name__)
@@ -77,12 +77,13 @@ def start_run(
     parts = manifest(model)
     if accelerator.is_main_process:
         clear(run)
+        data = {name: {"samples": len(s), "fingerprint": of_json([a.digest() for a in s])} for name, s in sets.items()}
         facts = {
             "num_processes": accelerator.num_processes,
             "distributed_type": accelerator.distributed_type.value,
             "engine": engine_of(accelerator.state).name,
             "mixed_precision": "bf16" if cfg.model_family.dtype is DType.bfloat16 else "no",
-            "data": {name: {"samples": len(s), "fingerprint": of_json([a.uid for a in s])} for name, s in sets.items()},
+            "run": described(cfg, data, accelerator.num_processes),
         }
         run.begin(cfg, facts)
         write_json(run.folder / "manifest.json", parts)

@@ -1,6 +1,6 @@
 """The folder of a run: whose it is, what it was made from, its log, and the mark that it ended.
 
-config.yaml      the validated configuration        provenance.json  commit, versions, hardware, fingerprints
+config.yaml      the validated configuration        provenance.json  commit, versions, hardware, data, lineage
 manifest.json    what trained and what was frozen   log.jsonl        one line per optimiser step
 state/           resumable state, gone at the end   done.json        written last, with the cost
 stopped.json     of a trial of a sweep that was given up, since its loss is not finite
@@ -8,19 +8,17 @@ stopped.json     of a trial of a sweep that was given up, since its loss is not 
 
 import json
 import logging
-import platform
 import shutil
-import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unlearn import __version__, fingerprint
-from unlearn.config.loading import PROJECT
 from unlearn.errors import UserError
 from unlearn.files import write_json, write_text
+from unlearn.provenance import FILE, environment, lineage, of_family, software
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +27,24 @@ NOT_IDENTITY = ("overwrite_dir", "num_workers", "save_state_every", "tracker", "
 
 IDENTITY = "run.json"
 STOPPED = "stopped.json"
-PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets")
+SPLITS = ("split", "forget_split", "retain_split", "forget_modality")
+TOLD_OTHERWISE = (
+    "model_family", "model_path", "data", "forget_data_path", "retain_data_path", "refusals_path", "forget_loss",
+    "loss_beta", "seed", "batch_size", "gradient_accumulation_steps", *SPLITS,
+)  # fmt: skip
+"""Keys of a run that are no settings of what `described` returns: they have a place of their own, or are paths."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder opened for one configuration."""
+    """A folder opened for one configuration.
+
+    lineage  of the model that it starts from (unlearn/provenance.py)
+    """
 
     folder: Path
     identity: str
+    lineage: Sequence[Mapping[str, Any]] = ()
 
     @property
     def done(self) -> bool:
@@ -59,7 +66,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / IDENTITY, {"identity": self.identity})
         write_text(self.folder / "config.yaml", as_yaml(config))
-        write_json(self.folder / "provenance.json", {**provenance(), **facts})
+        write_json(self.folder / FILE, {**environment(), **facts, "lineage": list(self.lineage)})
 
     def keep_log(self, steps: int) -> None:
         """Cut the log to the first `steps` steps: those after the last state are taken again."""
@@ -93,8 +100,9 @@ def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
     start  folders of the model that training starts from: a run from other weights is another run
     Raises UserError where the folder holds something else and `overwrite` is false; nothing is changed then.
     """
-    folder = Path(config.save_dir)
-    run = Run(folder, fingerprint.of_json([plain(config, NOT_IDENTITY), fingerprint.of_model(start), __version__]))
+    folder, content = Path(config.save_dir), fingerprint.of_model(start)
+    identity = fingerprint.of_json([plain(config, NOT_IDENTITY), content, __version__])
+    run = Run(folder, identity, lineage(start, content))
     if folder.exists() and not folder.is_dir():
         raise UserError(f"save_dir={folder} is a file; set save_dir to a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not run.begun and not overwrite:
@@ -127,30 +135,24 @@ def as_yaml(config: Any) -> str:
     return yaml.safe_dump(plain(config), sort_keys=False)
 
 
-def provenance() -> dict[str, Any]:
-    """Return commit, versions and hardware of this process."""
-    import torch
+def described(config: Any, data: Mapping[str, Any], processes: int) -> dict[str, Any]:
+    """Return what a run writes of itself for all that is made from it: method, data, splits, settings and seed.
 
+    data       number and fingerprint of the samples of every set
+    processes  of the launch: how a batch is divided does not count, its size does
+    """
+    forgets = hasattr(config, "forget_loss")
+    batch = config.batch_size * config.gradient_accumulation_steps * processes
     return {
-        "version": __version__,
-        "commit": _commit(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
+        "script": "forget" if forgets else "finetune",
+        "method": plain(config.method()) if forgets else {"name": "finetune"},
+        "splits": {key: value for key, value in plain(config).items() if key in SPLITS},
+        "settings": {"global_batch_size": batch, **plain(config, (*NOT_IDENTITY, *TOLD_OTHERWISE))},
+        "seed": config.seed,
+        "family": of_family(config.model_family),
+        "data": dict(data),
+        **software(),
     }
-
-
-def _commit() -> str | None:
-    """Return the commit of the project, with "+" where the tree differs from it; None outside a checkout."""
-    git = ["git", "-C", str(PROJECT)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed.stdout.strip() else "")
 
 
 def _identity_in(path: Path) -> str | None:

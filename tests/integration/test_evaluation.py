@@ -16,11 +16,12 @@ import torch
 from unlearn.config.schema import Data, DType, Metrics, Modality
 from unlearn.errors import UserError
 from unlearn.evaluation import runner
-from unlearn.evaluation.plan import Settings, plan_evaluation
+from unlearn.evaluation.plan import Settings, of_rows, plan_evaluation
 from unlearn.evaluation.tasks import load_tasks
 from unlearn.experiment.config import ACCELERATE
 from unlearn.metrics.comparison import comparable
 from unlearn.metrics.logs import read_log
+from unlearn.metrics.manifest import FORMAT
 from unlearn.models.loading import load_encoder, load_model
 
 TASKS = ("forget_captions", "retain_names", "forget_qa", "real_faces", "real_world")
@@ -213,11 +214,27 @@ def reference(base, tmp_path_factory):
     return *contents(out), out
 
 
+def test_the_rows_of_a_task_have_a_fingerprint_that_wordings_do_not_change(make):
+    settings, out = make()
+    captions = next(task for task in settings.tasks if task.name == "forget_captions")
+    found = {}
+    for change, changed in {"none": {}, "seed": {"seed": 1}}.items():
+        plan = plan_evaluation(dataclasses.replace(settings, **changed), out / change)
+        told = of_rows(captions, settings.data, "forget10", plan.items["forget_captions"])
+        found[change] = told["fingerprint"], plan.task_fingerprints["forget_captions"]
+    assert found["none"][0] == found["seed"][0]
+    assert found["none"][1] != found["seed"][1]
+    assert (told["path"], told["config"]) == (settings.data.path, "forget10_perturbed")
+    fewer = of_rows(captions, settings.data, "forget10", plan.items["forget_captions"][1:])
+    assert fewer["fingerprint"] != told["fingerprint"]
+
+
 def test_result_files(reference, model_path):
     files, manifest, out = reference
     assert set(files) == {f"{task}.jsonl" for task in TASKS} | {"eval_log_aggregated.json"}
-    assert (manifest["format"], manifest["metrics"]) == (2, "correct")
-    assert manifest["model"]["path"] == str(model_path)
+    assert (manifest["format"], manifest["metrics"]) == (FORMAT, "correct")
+    (link,) = manifest["provenance"]["lineage"]
+    assert (link["path"], link["run"]) == (str(model_path), None)
     assert (manifest["forget_split"], manifest["retain_split"], manifest["forget_modality"]) == (
         "forget10",
         "retain90",

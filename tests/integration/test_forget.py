@@ -2,13 +2,16 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
 
+from unlearn.fingerprint import of_model
 from unlearn.forwards import View
 from unlearn.models.components import component_of
 from unlearn.models.loading import load_encoder, load_model
+from unlearn.provenance import lineage
 from unlearn.reference import adapters_off, second_model
 
 FULL = (
@@ -162,7 +165,7 @@ def test_the_split_and_modality_of_gold_reach_the_trainer(modality, samples, scr
     """retain90: 4 people x (2 captions + 1 QA); image: all 5 QA stay; text: all 10 captions stay."""
     given = ("split=retain90", f"forget_modality={modality}", f"save_dir={tmp_path / 'run'}", *FULL, "num_epochs=1")
     out = script("finetune", *given)
-    assert provenance(out)["data"]["train"]["samples"] == samples
+    assert provenance(out)["run"]["data"]["train"]["samples"] == samples
     assert len(log_of(out)) == math.ceil(samples / 2)
 
 
@@ -174,7 +177,7 @@ def test_a_run_folder_says_what_it_was_made_from(script, tmp_path):
     assert facts["num_processes"] == 1
     assert facts["distributed_type"] == "NO"
     assert set(facts["packages"]) >= {"torch", "transformers", "peft"}
-    assert {view: part["samples"] for view, part in facts["data"].items()} == {
+    assert {view: part["samples"] for view, part in facts["run"]["data"].items()} == {
         "forget": 3, "retain": 12, "refusals": 118,
     }  # fmt: skip
     config = yaml.safe_load((out / "config.yaml").read_text())
@@ -182,6 +185,32 @@ def test_a_run_folder_says_what_it_was_made_from(script, tmp_path):
     parts = json.loads((out / "manifest.json").read_text())["components"]
     assert parts["vision_tower"]["trained"]["parameters"] == 0 < parts["language_model"]["trained"]["parameters"]
     assert json.loads((out / "done.json").read_text())["cost"]["steps"] == 8
+
+
+def test_a_run_hands_on_what_it_started_from(script, tiny_families, tmp_path):
+    base = script("finetune", f"save_dir={tmp_path / 'base'}", *LORA, "num_epochs=1", "seed=3")
+    given = ("forget_loss=npo", "loss_beta=2", f"model_path={base}", "num_epochs=1", "batch_size=1")
+    out = script("forget", f"save_dir={tmp_path / 'run'}", *LORA, *given, "gradient_accumulation_steps=2")
+    run, (start, root) = (provenance(out)[key] for key in ("run", "lineage"))
+    assert (start["path"], start["run"]) == (str(base), provenance(base)["run"])
+    assert start["fingerprint"] == of_model([str(base), tiny_families["llava"].hub_id])
+    assert root == {
+        "path": tiny_families["llava"].hub_id, "fingerprint": of_model([tiny_families["llava"].hub_id]), "run": None,
+    }  # fmt: skip
+    assert (start["run"]["script"], start["run"]["seed"], start["run"]["method"]) == (
+        "finetune",
+        3,
+        {"name": "finetune"},
+    )
+    assert start["run"]["splits"] == {"split": "full", "forget_modality": "both"}
+    assert (run["script"], run["seed"], run["method"]["name"]) == ("forget", 0, "npo")
+    assert run["method"]["forget_weight"] == 2  # loss_beta is applied
+    assert run["settings"]["global_batch_size"] == 2
+    assert (run["settings"]["lr"], run["settings"]["LoRA"]["r"]) == (3e-3, 4)
+    assert not {"batch_size", "seed", "save_dir", "model_path", "data"} & set(run["settings"])
+    # The links of a checkpoint are those of its run, though the folder that it started from is gone.
+    shutil.rmtree(base)
+    assert [link["path"] for link in lineage([str(out)], "x")] == [str(out), str(base), root["path"]]
 
 
 def test_a_finished_run_is_not_run_again(script, tmp_path, monkeypatch):

@@ -6,10 +6,12 @@ from pathlib import Path
 import mini_quality
 import numpy as np
 import pytest
+from hand_made import provenance
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Manifest, Role, TaskInfo
+from unlearn.metrics.provenance import read_provenance
 
 GOLDS = ["gold", "gold_seed1", "gold_seed2"]
 METHODS = ["grad_ascent", "npo"]
@@ -42,7 +44,8 @@ def model(ignorant=False, **changes):
     held_out = task(right=10 / 60 if ignorant else 0.9)
     tasks = {name: task() for name in (*CHOICE, *FREE)}
     tasks |= {"forget_captions": forget, "forget_qa": forget, "forget_heldout_names": held_out}
-    manifest = Manifest("forget10", "retain90", "both", 1, Metrics.correct, INFOS, 0, {})
+    made = read_provenance(provenance(), "m")
+    manifest = Manifest("forget10", "retain90", "both", 1, Metrics.correct, INFOS, 0, {}, made)
     return EvalLog(Path("x"), tasks | changes, manifest)
 
 

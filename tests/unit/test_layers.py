@@ -42,12 +42,13 @@ ALLOWED: dict[str, set[str]] = {
     "methods": {"data.answers", "errors", "forwards", "masks", "methods.base"},
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
-    "metrics": {"errors", "files", "config.schema", "metrics"},
+    "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
     "evaluation": {
         *CONFIG, *ROWS, "data.collate", "cost", "forwards", "models", "evaluation", "metrics.logs", "metrics.manifest",
-        "metrics.rouge", "processes",
+        "metrics.rouge", "processes", "provenance",
     },
-    "run": CONFIG,
+    "provenance": {*BOTTOM, "config.loading", "models.folders"},
+    "run": {*CONFIG, "provenance"},
     # Processes: how they find each other, what divides a model among them, and what does not go together.
     "processes": {"errors"},
     "limits": {"config.schema", "config.scripts", "errors", "methods.base", "processes"},

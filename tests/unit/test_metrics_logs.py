@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hand_made import provenance, rows, unlearned
 
 from unlearn.errors import UserError
 from unlearn.metrics.logs import FURTHER, NEEDED, aggregated_from_records, read_log
-from unlearn.metrics.manifest import FOREIGN_TASKS
+from unlearn.metrics.manifest import FOREIGN_TASKS, FORMAT, Rows
+from unlearn.metrics.provenance import Family, Samples
 
 TOFU_KEYS = {
     "avg_gt_loss",
@@ -114,15 +116,15 @@ def good_manifest():
     task = {"version": 1, "role": "forget", "choice": False, "modality": "image", "label": "Forget Captions"}
     task |= {"expected": 2, "scored": 2}
     return {
-        "format": 2,
+        "format": FORMAT,
         "metrics_version": 1,
         "metrics": "correct",
         "forget_split": "forget10",
         "retain_split": "retain90",
         "forget_modality": "both",
         "seed": 0,
-        "tasks": {"forget_captions": {**task, "fingerprint": "f"}},
-        "model": {"path": "m", "fingerprint": "g"},
+        "tasks": {"forget_captions": {**task, "fingerprint": "f", "rows": rows("forget_captions")}},
+        "provenance": provenance(unlearned()),
         "cost": {"wall_seconds": 1.5, "peak_memory_bytes": 2097152, "forwards": 7},
     }
 
@@ -258,7 +260,7 @@ def test_a_bad_log_is_refused(tmp_path, change, message):
 
 
 BAD_MANIFESTS = [
-    (broken("format", value=1), "has format 1 but this version reads 2"),
+    (broken("format", value=1), f"has format 1 but this version reads {FORMAT}"),
     (broken("metrics_version", value=9), "has metrics_version 9 but this version reads 1"),
     (broken("metrics_version", value=True), 'has True as "metrics_version", which must be of type int'),
     (broken("retain_split", drop=True), 'has no "retain_split"'),
@@ -273,6 +275,14 @@ BAD_MANIFESTS = [
     (broken("tasks", TASK, "scored", value=3), 'task "forget_captions" has 2 items but its manifest.json says 3'),
     (broken("tasks", "retain_qa", value=good_manifest()["tasks"][TASK]), "manifest.json differ in the tasks retain_qa"),
     (broken("cost", "forwards", value="7"), "has '7' as \"forwards\""),
+    (broken("seed", drop=True), 'has no "seed"'),
+    (broken("provenance", drop=True), 'has no "provenance"'),
+    (broken("provenance", "lineage", value=[]), "provenance has an empty lineage"),
+    (broken("provenance", "lineage", value=["x"]), "lineage[0] holds a str"),
+    (broken("provenance", "family", "name", value=1), 'provenance, family has 1 as "name"'),
+    (broken("tasks", TASK, "rows", "config", drop=True), 'task "forget_captions", rows has no "config"'),
+    (broken("provenance", "lineage", 0, "run", "seed", value="0"), "lineage[0], run has '0' as \"seed\""),
+    (broken("provenance", "lineage", 1, "run", "data", "train", "samples", drop=True), 'data, train has no "samples"'),
 ]
 
 
@@ -283,6 +293,18 @@ def test_a_bad_manifest_is_refused(tmp_path, change, message):
     with pytest.raises(UserError) as error:
         read_log(write(tmp_path, good_log(), manifest))
     assert message in str(error.value)
+
+
+def test_what_a_model_was_made_from_is_read_back(tmp_path):
+    log = read_log(write(tmp_path, good_log(), good_manifest()))
+    told = log.manifest.provenance
+    assert [link.path for link in told.lineage] == ["runs/npo0", "runs/full0", "pretrained"]
+    assert (told.model.fingerprint, told.lineage[-1].run) == ("npo0", None)
+    assert told.runs[0].method == {"name": "npo", "beta": 0.1}
+    assert told.runs[0].splits == {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both"}
+    assert told.runs[1].data["train"] == Samples(4, "d0")
+    assert log.manifest.tasks["forget_captions"].rows == Rows("data", "forget_captions", "rows forget_captions")
+    assert told.family == Family("tiny", "f0")
 
 
 def test_bad_files_are_refused(tmp_path):

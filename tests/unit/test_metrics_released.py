@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import provenance
 
 from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
@@ -16,6 +17,7 @@ from unlearn.metrics.columns import released_columns, result_columns
 from unlearn.metrics.comparison import task_infos
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest, Role
+from unlearn.metrics.provenance import read_provenance
 
 LOG2 = math.log(2)
 FLOOR = 1 - math.sqrt(LOG2)
@@ -39,7 +41,8 @@ def task(loss, paraphrase, wrong, rouge=(1.0, 0.5), blind=(0.25, 0.25), prefix="
 
 def log(**tasks):
     infos = {name: FOREIGN_TASKS[name] for name in tasks}
-    manifest = Manifest("forget10", "retain90", "both", 1, Metrics.released, infos, 0, {})
+    made = read_provenance(provenance(), "m")
+    manifest = Manifest("forget10", "retain90", "both", 1, Metrics.released, infos, 0, {}, made)
     return EvalLog(Path("log"), tasks, manifest)
 
 

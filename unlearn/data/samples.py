@@ -1,5 +1,6 @@
 """The shapes that data takes on its way to a model: a sample (text, image bytes), its encoding, a batch."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,11 @@ class Sample:
     answer: str
     image: bytes | None
     group: str
+
+    def digest(self) -> str:
+        """Return the hash of all that is learned from the sample, and of its name."""
+        image = "" if self.image is None else hashlib.sha256(self.image).hexdigest()
+        return hashlib.sha256("\x1f".join([self.uid, self.question, self.answer, image]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

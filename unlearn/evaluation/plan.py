@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from unlearn.config.schema import Data, Metrics, Modality, ModelFamily
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
-from unlearn.evaluation.tasks import Task, role_under
+from unlearn.evaluation.tasks import Source, Task, role_under
 from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
 from unlearn.models.loading import resolve
+from unlearn.provenance import lineage, of_family
 
 AGGREGATED = "eval_log_aggregated.json"
 
@@ -47,7 +48,10 @@ class Settings:
 
 @dataclass
 class Plan:
-    """Items and batches of an evaluation, and the folder `out` that receives its results."""
+    """Items and batches of an evaluation, and the folder `out` that receives its results.
+
+    lineage  of the model (unlearn/provenance.py)
+    """
 
     settings: Settings
     out: Path
@@ -55,7 +59,7 @@ class Plan:
     batches: dict[BatchKey, list[Item]]
     fingerprint: str
     task_fingerprints: dict[str, str]
-    model_fingerprint: str
+    lineage: list[dict[str, Any]]
     overwrite: bool
 
     @property
@@ -97,10 +101,11 @@ def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool
     items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
     check_images(items)
     tasks = {t.name: _of_task(t, items[t.name]) for t in settings.tasks}
-    model = fingerprint.of_model(resolve(settings.model_family, settings.model_path).newest_first())
+    folders = resolve(settings.model_family, settings.model_path).newest_first()
+    model = fingerprint.of_model(folders)
     whole = _fingerprint(settings, tasks, model)
     batches = make_batches(items, settings.batch_size)
-    plan = Plan(settings, out, items, batches, whole, tasks, model, overwrite)
+    plan = Plan(settings, out, items, batches, whole, tasks, lineage(folders, model), overwrite)
     plan.check_out()
     return plan
 
@@ -111,8 +116,7 @@ def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
     frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
     frame.append(settings.metrics.value)
     numbers = [FORMAT, METRICS_VERSION, settings.batch_size, settings.max_length]
-    # Names and places of a model do not count: its content does.
-    family = {key: value for key, value in asdict(settings.model_family).items() if key not in ("name", "hub_id")}
+    family = of_family(settings.model_family)["fingerprint"]
     return fingerprint.of_json([frame, numbers, tasks, roles, model, family])
 
 
@@ -121,6 +125,18 @@ def _of_task(task: Task, items: Sequence[Item]) -> str:
     return fingerprint.of_json(
         [task.name, task.version, task.choice, task.max_new_tokens, [item.digest() for item in items]]
     )
+
+
+def of_rows(task: Task, data: Data, forget_split: str, items: Sequence[Item]) -> dict[str, str]:
+    """Return where a task's rows come from, and their fingerprint: a wording drawn for a question is no data."""
+    asked = task.question_column is not None
+    rows = [replace(item, question=item.question if asked else "").digest() for item in items]
+    path = data.path if task.source is Source.images else data.text_path
+    return {
+        "path": path,
+        "config": task.config.format(forget_split=forget_split),
+        "fingerprint": fingerprint.of_json(rows),
+    }
 
 
 def default_out(settings: Settings) -> Path:

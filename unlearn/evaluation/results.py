@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unlearn.evaluation.parts import BatchKey, Finished
-from unlearn.evaluation.plan import AGGREGATED, Plan, read_manifest
+from unlearn.evaluation.plan import AGGREGATED, Plan, of_rows, read_manifest
 from unlearn.evaluation.tasks import role_under
 from unlearn.files import write_json, write_jsonl
 from unlearn.metrics.logs import aggregated_from_records
 from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
+from unlearn.provenance import of_family, software
 
 
 def write_results(plan: Plan, finished: Mapping[BatchKey, Finished]) -> None:
@@ -59,6 +60,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
             "expected": len(plan.items[task.name]),
             "scored": len(records[task.name]),
             "fingerprint": plan.task_fingerprints[task.name],
+            "rows": of_rows(task, settings.data, settings.forget_split, plan.items[task.name]),
             "members": task.members,
         }
         for task in settings.tasks
@@ -72,9 +74,19 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
         "forget_modality": settings.forget_modality.value,
         "seed": settings.seed,
         "tasks": tasks,
-        "model": {"path": settings.model(), "fingerprint": plan.model_fingerprint},
+        "provenance": _provenance(plan),
         "cost": cost(finished),
         "fingerprint": plan.fingerprint,
+    }
+
+
+def _provenance(plan: Plan) -> dict[str, Any]:
+    """Return what the results were made with and from: software, model family, and the model's lineage."""
+    settings = plan.settings
+    return {
+        **software(),
+        "family": of_family(settings.model_family),
+        "lineage": plan.lineage,
     }
 
 

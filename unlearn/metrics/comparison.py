@@ -10,7 +10,15 @@ from unlearn.errors import UserError, unknown
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest, TaskInfo
 
-SPLITS = ("forget_split", "retain_split", "forget_modality", "metrics_version", "metrics")
+FRAME = {
+    "forget_split": "forget_split",
+    "retain_split": "retain_split",
+    "forget_modality": "forget_modality",
+    "metrics_version": "metrics_version",
+    "metrics": "metrics",
+    "seed": "data.question_seed",
+}
+"""What logs must have in common beside their tasks, and what it is called."""
 
 
 def comparable(logs: Sequence[EvalLog], allow_incomplete: bool = False) -> list[EvalLog]:
@@ -90,17 +98,19 @@ def _differences(model: EvalLog, gold: EvalLog) -> Iterator[str]:
 
 
 def _manifest_differences(model: Manifest, gold: Manifest) -> Iterator[str]:
-    for key in SPLITS:
+    for key, called in FRAME.items():
         if getattr(model, key) != getattr(gold, key):
-            yield f"{key} is {_shown(getattr(model, key))} and {_shown(getattr(gold, key))}"
+            yield f"{called} is {_shown(getattr(model, key))} and {_shown(getattr(gold, key))}"
     for name in sorted(set(model.tasks) & set(gold.tasks)):
         a, b = model.tasks[name], gold.tasks[name]
         for key in ("version", "role", "choice", "modality", "label", "probe_of", "members"):
             if getattr(a, key) != getattr(b, key):
                 yield f"{key} of task {name} is {_shown(getattr(a, key))} and {_shown(getattr(b, key))}"
-        # The fingerprint covers the questions, whose wordings follow the seed: only under one seed must it agree.
-        if model.seed == gold.seed and None not in (a.fingerprint, b.fingerprint) and a.fingerprint != b.fingerprint:
-            yield f"the items of task {name} have different contents"
+        if a.rows is not None and b.rows is not None and a.rows.fingerprint != b.rows.fingerprint:
+            places = " and ".join(f"{rows.config} of {rows.path}" for rows in (a.rows, b.rows))
+            yield f"the rows of task {name} ({places}) have different contents"
+        elif a.fingerprint != b.fingerprint:
+            yield f"the items of task {name} are asked differently"
 
 
 def _shown(value: object) -> object:

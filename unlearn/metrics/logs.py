@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from unlearn.errors import UserError
+from unlearn.metrics.content import read_json
 from unlearn.metrics.fluency import fluency
-from unlearn.metrics.manifest import FOREIGN_TASKS, MANIFEST, Manifest, read_json, read_manifest
+from unlearn.metrics.manifest import FOREIGN_TASKS, MANIFEST, Manifest, read_manifest
 from unlearn.metrics.memorization import memorization
 from unlearn.metrics.rouge import rouge_recall
 from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio

@@ -1,6 +1,5 @@
 """The manifest beside an evaluation log: what was evaluated, on which splits, how completely and at what cost."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -8,13 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from unlearn.config.schema import Metrics, Modality
-from unlearn.errors import UserError, unknown
+from unlearn.errors import UserError
+from unlearn.metrics.content import member_of, read_json, strings_of, value_of
+from unlearn.metrics.provenance import Provenance, read_provenance
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 """Raised when the layout of the log or its manifest changes."""
 METRICS_VERSION = 1
 """Raised when a number in a log changes its meaning; logs of different versions are not compared."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a task: data set (Hub id or folder), config and hash of the content."""
+
+    path: str
+    config: str
+    fingerprint: str
 
 
 class Role(Enum):
@@ -40,6 +50,7 @@ class TaskInfo:
     modality          image: asked about a picture; text: in words alone
     expected, scored  numbers of items; None in a foreign log, which does not say
     fingerprint       hash of the items, questions included
+    rows              what the items were made from
     probe_of          the task that this one asks in another way; None for a task that counts in the numbers of its set
     members           of a holdout task: the forget task with the same questions about people who were trained on
     """
@@ -52,6 +63,7 @@ class TaskInfo:
     expected: int | None = None
     scored: int | None = None
     fingerprint: str | None = None
+    rows: Rows | None = None
     probe_of: str | None = None
     members: str | None = None
 
@@ -79,8 +91,9 @@ FOREIGN_TASKS: dict[str, TaskInfo] = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """Provenance of one evaluation.
+    """What one evaluation was of.
 
+    seed     of the questions' wordings
     metrics  released: every item was also answered without its picture
     cost     wall_seconds, peak_memory_bytes and forwards, as far as measured
     """
@@ -91,24 +104,9 @@ class Manifest:
     metrics_version: int
     metrics: Metrics
     tasks: Mapping[str, TaskInfo]
-    seed: int | None
+    seed: int
     cost: Mapping[str, float | None]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; raise UserError where it is absent, cut off or something else."""
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "absent"
-        raise UserError(f"{path} is {kind}; give the eval_log_aggregated.json that an evaluation wrote.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not complete JSON ({error}); it may be truncated, so evaluate again.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a log that can be read.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}; an evaluation writes a JSON object.")
-    return content
+    provenance: Provenance
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -120,25 +118,26 @@ def read_manifest(path: Path) -> Manifest | None:
         return None
     content = read_json(path)
     for key, current in (("format", FORMAT), ("metrics_version", METRICS_VERSION)):
-        given = _value(content, key, int, path)
+        given = value_of(content, key, int, path)
         if given != current:
             raise UserError(f"{path} has {key} {given} but this version reads {current}; evaluate again with it.")
-    splits = {key: _value(content, key, str, path) for key in ("forget_split", "retain_split", "forget_modality")}
-    tasks = _value(content, "tasks", dict, path)
+    splits = {key: value_of(content, key, str, path) for key in ("forget_split", "retain_split", "forget_modality")}
+    tasks = value_of(content, "tasks", dict, path)
     return Manifest(
         **splits,
         metrics_version=content["metrics_version"],
-        metrics=_member(content, "metrics", Metrics, path),
+        metrics=member_of(content, "metrics", Metrics, path),
         tasks={name: _task_info(task, path, name) for name, task in tasks.items()},
-        seed=content.get("seed"),
+        seed=value_of(content, "seed", int, path),
         cost=_cost(content, path),
+        provenance=read_provenance(value_of(content, "provenance", dict, path), f"{path}, provenance"),
     )
 
 
 def _cost(content: Mapping[str, Any], path: Path) -> dict[str, float | None]:
-    cost = _value(content, "cost", dict, path) if content.get("cost") is not None else {}
+    cost = value_of(content, "cost", dict, path) if content.get("cost") is not None else {}
     for key in cost:
-        _value(cost, key, int | float | None, f"{path}, cost")
+        value_of(cost, key, int | float | None, f"{path}, cost")
     return cost
 
 
@@ -147,31 +146,15 @@ def _task_info(task: Any, path: Path, name: str) -> TaskInfo:
     if not isinstance(task, dict):
         raise UserError(f"{where} holds a {type(task).__name__}; a task is a JSON object.")
     return TaskInfo(
-        label=_value(task, "label", str, where),
-        role=_member(task, "role", Role, where),
-        choice=_value(task, "choice", bool, where),
-        modality=_member(task, "modality", Modality, where),
-        version=_value(task, "version", int, where),
-        expected=_value(task, "expected", int, where),
-        scored=_value(task, "scored", int, where),
-        fingerprint=task.get("fingerprint"),
+        label=value_of(task, "label", str, where),
+        role=member_of(task, "role", Role, where),
+        choice=value_of(task, "choice", bool, where),
+        modality=member_of(task, "modality", Modality, where),
+        version=value_of(task, "version", int, where),
+        expected=value_of(task, "expected", int, where),
+        scored=value_of(task, "scored", int, where),
+        fingerprint=value_of(task, "fingerprint", str, where),
+        rows=strings_of(Rows, task, "rows", where),
         probe_of=task.get("probe_of"),
         members=task.get("members"),
     )
-
-
-def _member(content: Mapping[str, Any], key: str, kind: type[Enum], where: object) -> Any:
-    name = _value(content, key, str, where)
-    if name not in kind.__members__:
-        raise unknown(f"{key} in {where}:", name, list(kind.__members__))
-    return kind[name]
-
-
-def _value(content: Mapping[str, Any], key: str, kind: Any, where: object) -> Any:
-    if key not in content:
-        raise UserError(f'{where} has no "{key}"; it may be truncated or written by another tool, so evaluate again.')
-    if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
-        raise UserError(
-            f'{where} has {content[key]!r} as "{key}", which must be of type {getattr(kind, "__name__", kind)}.'
-        )
-    return content[key]

@@ -66,6 +66,7 @@ def main(cfg: ReportConfig) -> None:
         figures=list(gallery(study, entries)),
         sections=list(probes(study)),
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
+        models=study.models,
     )
     folder = Path(cfg.save_dir)
     save_rows([entry.row for entry in entries], folder / "table.csv")

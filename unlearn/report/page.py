@@ -1,15 +1,16 @@
 """The page of a report: one HTML file that needs nothing beside it, no network and no script."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.manifest import Manifest, Role
 from unlearn.metrics.table import Row
 from unlearn.report.people import Person, Said
 from unlearn.report.pictures import png_uri, thumbnail_uri
+from unlearn.report.runs import Model
 from unlearn.report.sweep import Sweep
 from unlearn.report.tables import Table
 
@@ -82,6 +83,7 @@ class Page:
     band     whether it is known how far golds are from each other
     sweep    what chose the settings; None where they are not tuned
     columns  all columns of every model
+    models   whose provenance is told
     """
 
     title: str
@@ -94,6 +96,7 @@ class Page:
     figures: Sequence[Picture]
     sections: Sequence[Section]
     people: Sequence[Person]
+    models: Sequence[Model]
 
 
 def to_html(page: Page) -> str:
@@ -104,7 +107,8 @@ def to_html(page: Page) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "match": match, "breakable": breakable}
+    environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "match": match}
+    environment.filters |= {"breakable": breakable, "pairs": pairs}
     roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in HEADINGS]
     return environment.get_template(TEMPLATE).render(
         page=page, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
@@ -116,6 +120,19 @@ def breakable(name: str) -> "Markup":
     from markupsafe import Markup, escape
 
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return settings as "key=value, key.inner=value, ...", as they are written on a command line."""
+    return ", ".join(f"{key}={value}" for key, value in _flat(values, ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def match(said: Said) -> Match:

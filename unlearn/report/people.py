@@ -11,7 +11,8 @@ from unlearn.data.questions import stable_integer
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items
 from unlearn.evaluation.tasks import Grouping, Task, load_tasks
-from unlearn.metrics.manifest import COMPARED, Manifest, Role, read_json
+from unlearn.metrics.content import read_json
+from unlearn.metrics.manifest import COMPARED, Manifest, Role
 from unlearn.metrics.scores import probability
 from unlearn.report.runs import Model
 

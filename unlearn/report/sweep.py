@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn.errors import UserError
-from unlearn.metrics.manifest import read_json
+from unlearn.metrics.content import read_json
 
 COLUMNS = ("method", "trial", "lr", "num_epochs", "D Forget", "D Retain", "D Real", "D Max", "chosen", "folder")
 

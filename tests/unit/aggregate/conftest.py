@@ -4,9 +4,10 @@ import json
 import random
 
 import pytest
+from hand_made import provenance, rows
 
 from unlearn.metrics.aggregate import AggregateConfig
-from unlearn.metrics.manifest import FOREIGN_TASKS
+from unlearn.metrics.manifest import FOREIGN_TASKS, FORMAT
 
 MM_TASKS = [name for name in FOREIGN_TASKS if not name.startswith("eval_")]
 
@@ -40,11 +41,12 @@ def make_manifest(log, **changes):
             "expected": len(entry["avg_gt_loss"]),
             "scored": len(entry["avg_gt_loss"]),
             "fingerprint": name,
+            "rows": rows(name),
         }
         for name, entry in log.items()
     }
     manifest = {
-        "format": 2,
+        "format": FORMAT,
         "metrics_version": 1,
         "metrics": "correct",
         "forget_split": "forget10",
@@ -52,7 +54,7 @@ def make_manifest(log, **changes):
         "forget_modality": "both",
         "seed": 0,
         "tasks": tasks,
-        "model": {"path": "m", "fingerprint": "x"},
+        "provenance": provenance(),
         "cost": {"wall_seconds": 12.5, "peak_memory_bytes": 3 * 2**20, "forwards": 48},
     }
     return {**manifest, **changes}

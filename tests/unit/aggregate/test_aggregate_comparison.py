@@ -56,15 +56,33 @@ def test_other_task_sets_are_refused_with_every_difference(pair, mm_logs, new_ma
         aggregate(cfg)
 
 
-def test_other_contents_of_equal_uids_are_seen_where_the_seed_is_the_same(pair, mm_logs):
+def test_equal_uids_that_are_asked_differently_are_refused(pair, mm_logs):
     cfg, write = pair
     mm_logs["gold"][1]["tasks"]["retain_qa"]["fingerprint"] = "other"
     write(**mm_logs)
-    with pytest.raises(UserError, match="items of task retain_qa have different contents"):
+    with pytest.raises(UserError, match="items of task retain_qa are asked differently"):
         aggregate(cfg)
+
+
+def test_equal_uids_of_other_rows_are_refused(pair, mm_logs):
+    cfg, write = pair
+    rows = mm_logs["gold"][1]["tasks"]["retain_qa"]["rows"]
+    rows["path"] = "elsewhere"
+    write(**mm_logs)
+    assert aggregate(cfg)["Method"] == "npo"  # where they lie does not count
+    rows["fingerprint"] = "other"
+    write(**mm_logs)
+    where = "retain_qa of data and retain_qa of elsewhere"
+    with pytest.raises(UserError, match=rf"rows of task retain_qa \({where}\) have different contents"):
+        aggregate(cfg)
+
+
+def test_other_wordings_of_questions_are_refused(pair, mm_logs):
+    cfg, write = pair
     mm_logs["gold"][1]["seed"] = 1
     write(**mm_logs)
-    assert aggregate(cfg)["Method"] == "npo"
+    with pytest.raises(UserError, match=r"cannot be compared: data.question_seed is 0 and 1\. Evaluate both"):
+        aggregate(cfg)
 
 
 def test_an_unknown_task_needs_a_manifest(pair, new_log):

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import provenance
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Manifest
+from unlearn.metrics.provenance import read_provenance
 
 TASKS = ("forget_captions", "forget_names", "retain_captions", "real_world")
 
@@ -34,7 +36,8 @@ def make_eval(tasks, name="x", **changes):
     infos = {task: FOREIGN_TASKS[task] for task in tasks}
     values = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both", "metrics_version": 1}
     values["metrics"] = Metrics.correct
-    manifest = Manifest(**{**values, "tasks": infos, "seed": 0, "cost": {}, **changes})
+    made = read_provenance(provenance(), name)
+    manifest = Manifest(**{**values, "tasks": infos, "seed": 0, "cost": {}, "provenance": made, **changes})
     return EvalLog(Path(name), dict(tasks), manifest)
 
 

@@ -4,12 +4,14 @@ import json
 import math
 import random
 
+import hand_made
 import pytest
 from PIL import Image
 
 from unlearn.config.schema import Data
 from unlearn.evaluation.items import build_items
 from unlearn.evaluation.tasks import load_tasks
+from unlearn.metrics.manifest import FORMAT
 from unlearn.report.__main__ import main
 from unlearn.report.config import ReportConfig
 
@@ -72,7 +74,7 @@ def write_run(folder, name, items, data, metrics):
     tasks = {task.name: task for task in load_tasks(list(items))}
     log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in items}
     (results / "eval_log_aggregated.json").write_text(json.dumps(log))
-    (results / "manifest.json").write_text(json.dumps(_manifest(tasks, items, metrics)))
+    (results / "manifest.json").write_text(json.dumps({**_manifest(tasks, items, metrics), **_provenance(name)}))
     if name == "pretrained":
         return
     cost = {"wall_seconds": 12.5, "peak_memory_bytes": 3 * 2**20, "forwards": 48}
@@ -107,13 +109,22 @@ def _manifest(tasks, items, metrics):
             "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
             "modality": task.modality.value, "probe_of": task.probe_of,
             "expected": len(items[name]), "scored": len(items[name]), "fingerprint": name,
+            "rows": hand_made.rows(name),
         }
         for name, task in tasks.items()
     }  # fmt: skip
     splits = {"forget_split": "forget10", "retain_split": "retain90", "forget_modality": "both"}
     cost = {"wall_seconds": 4.0, "peak_memory_bytes": 2**20, "forwards": 7}
-    mode = {"format": 2, "metrics_version": 1, "metrics": metrics, "seed": 0}
+    mode = {"format": FORMAT, "metrics_version": 1, "metrics": metrics, "seed": 0}
     return {**mode, **splits, "tasks": infos, "cost": cost}
+
+
+def _provenance(name):
+    """Return what made a model of LEVELS."""
+    known = {"pretrained": [hand_made.ROOT], "base": hand_made.base()}
+    golds = {gold: hand_made.gold(seed) for seed, gold in enumerate(GOLDS)}
+    lineage = {**known, **golds}.get(name, hand_made.unlearned(name))
+    return {"provenance": hand_made.provenance(lineage)}
 
 
 def write_experiment(root, called="{}", models=tuple(LEVELS), metrics="correct", tasks=TASKS):

@@ -3,6 +3,7 @@
 import base64
 import io
 import itertools
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import unlearn.report
-from unlearn.report.page import MATCHES, breakable, match
+from unlearn.report.page import MATCHES, breakable, match, pairs
 from unlearn.report.people import Said, people
 from unlearn.report.pictures import SIDE, thumbnail_uri
 from unlearn.report.runs import Kind, dataset_of, read_model
@@ -118,6 +119,22 @@ def test_every_person_has_a_picture_and_every_models_words(page, experiment):
                 assert question.text in text
                 assert question.answer in text
                 assert all(said.text in text and f"{said.probability:.2f}" in text for said in question.said)
+
+
+def test_it_says_what_every_model_was_made_from(page, experiment):
+    text = " ".join("".join(page.text).split())
+    for name in ("base", "gold", "npo"):
+        told = json.loads((experiment / name / "eval_results" / "manifest.json").read_text())["provenance"]
+        for link in told["lineage"]:
+            assert f"{link['path']}{link['fingerprint']}" in text
+    assert "name=npo, beta=0.1" in text
+    assert "forget_split=forget10, retain_split=retain90, forget_modality=both; 4 train d0" in text
+    assert "no run of this suite" in text
+    assert "rows forget_qa" in text
+
+
+def test_settings_are_told_as_on_a_command_line():
+    assert pairs({"lr": 1e-4, "LoRA": {"r": 4, "components": ["a"]}}) == "lr=0.0001, LoRA.r=4, LoRA.components=['a']"
 
 
 def test_only_the_first_gold_speaks(page):

@@ -75,7 +75,7 @@ def test_the_page_has_a_section_with_words_table_and_figure(folder):
 
 
 def test_people_are_shown_without_probes(folder):
-    people = (folder / "report.html").read_text().partition('<section id="people">')[2]
+    people = (folder / "report.html").read_text().partition('<section id="people">')[2].partition("</section>")[0]
     assert "Forget Names:" in people
     assert "Forget Names, prefix" not in people
     assert "old friend" not in people
