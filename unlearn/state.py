@@ -5,7 +5,7 @@ A LoRA run does not write its frozen base again (but FSDP does). Only this folde
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,22 @@ WEIGHTS = "trained.safetensors"
 POSITION = "position.json"
 
 
-def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int, spent: Cost) -> None:
-    """Write the state after `step` steps, which cost `spent`; the last state stays until the new one is whole."""
+@dataclass(frozen=True)
+class Position:
+    """How far a run is.
+
+    step         optimiser steps done
+    cost         what they cost
+    multipliers  those of the method, after them
+    """
+
+    step: int = 0
+    cost: Cost = field(default_factory=Cost)
+    multipliers: dict[str, float] = field(default_factory=dict)
+
+
+def save(accelerator: Accelerator, model: nn.Module, run: Path, position: Position) -> None:
+    """Write the state of `run` at `position`; the last state stays until the new one is whole."""
     from safetensors.torch import save_file
 
     fresh, kept, old = (run / f"{STATE}{suffix}" for suffix in (".new", "", ".old"))
@@ -38,7 +52,7 @@ def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int, spent
     if accelerator.is_main_process:
         if not engine_of(accelerator.state).keeps_weights:
             save_file({name: p.detach().cpu().contiguous() for name, p in trained(model)}, fresh / WEIGHTS)
-        (fresh / POSITION).write_text(json.dumps({"step": step, "cost": asdict(spent), **_made_by(accelerator.state)}))
+        (fresh / POSITION).write_text(json.dumps({**asdict(position), **_made_by(accelerator.state)}))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(old, ignore_errors=True)
@@ -49,13 +63,13 @@ def save(accelerator: Accelerator, model: nn.Module, run: Path, step: int, spent
     accelerator.wait_for_everyone()
 
 
-def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> tuple[int, Cost]:
-    """Load the state of `run` into everything that was prepared; return the steps done and what they cost."""
+def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> Position | None:
+    """Load the state of `run`, if there is one, into everything that was prepared; return its position."""
     from safetensors.torch import load_file
 
     folder = existing(run)
     if folder is None:
-        return 0, Cost()
+        return None
     hook = accelerator.register_load_state_pre_hook(_leave_models_out)
     accelerator.load_state(str(folder), load_module_strict=False)
     hook.remove()
@@ -64,8 +78,8 @@ def restore(accelerator: Accelerator, model: nn.Module, run: Path) -> tuple[int,
         with torch.no_grad():
             for name, parameter in trained(model):
                 parameter.copy_(saved[name])
-    position = json.loads((folder / POSITION).read_text())
-    return position["step"], Cost(**position["cost"])
+    found = json.loads((folder / POSITION).read_text())
+    return Position(found["step"], Cost(**found["cost"]), found["multipliers"])
 
 
 def check(state: AcceleratorState, run: Path) -> None:

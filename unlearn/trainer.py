@@ -64,15 +64,18 @@ class Trainer:
         self._prepare()
         with Meter(self.model) as meter:
             self.facts, self.mask = self._survey()
-            done, spent = state.restore(self.accelerator, self.model, self.run.folder)
+            found = state.restore(self.accelerator, self.model, self.run.folder)
+            position = found or state.Position(multipliers=self.method.multipliers())
+            done, self.multipliers = position.step, position.multipliers
             if done:
-                meter.start(spent)
+                meter.start(position.cost)
             if self.accelerator.is_main_process:
                 self.run.keep_log(done)
             for number, batches in enumerate(tqdm(self._batches(done), **self._bar(done)), done + 1):
                 self._record(number, self._step(batches, number))
                 if self.cfg.save_state_every and number % self.cfg.save_state_every == 0 and number < len(self.steps):
-                    state.save(self.accelerator, self.model, self.run.folder, number, meter.cost())
+                    position = state.Position(number, meter.cost(), self.multipliers)
+                    state.save(self.accelerator, self.model, self.run.folder, position)
         if self.engine.shards:
             gather(self.accelerator, self.wrapped, self.model)
         scale = self.method.extrapolation()
@@ -142,7 +145,7 @@ class Trainer:
             yield views[name]
 
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
-        """Take one optimiser step and return its loss terms, gradient norm and learning rate."""
+        """Take one optimiser step and return its loss terms, multipliers, gradient norm and learning rate."""
         acc, (phase, step) = self.accelerator, self.steps[number - 1]
         batches = tuple({view: batch.to(acc.device) for view, batch in views.items()} for views in batches)
         counts = self._global_counts(batches)
@@ -163,7 +166,8 @@ class Trainer:
             self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
-        return {**terms, "grad_norm": norm, "lr": rate}
+        used, self.multipliers = self.multipliers, self.method.updated(self.multipliers, terms, step.epoch)
+        return {**terms, **used, "grad_norm": norm, "lr": rate}
 
     def _loss(
         self, phase: Phase, batches: Mapping[str, Batch], number: int, counts: dict, sums: dict[str, Tensor]
@@ -171,7 +175,7 @@ class Trainer:
         """Return this micro-batch's share of the step's loss; add the share of each term to `sums`."""
         asked = {name: View(batch, self.wrapped, self.reference) for name, batch in batches.items()}
         total = torch.zeros((), device=self.accelerator.device)
-        for position, term in enumerate(phase.terms(Views(asked, number - 1, self.facts))):
+        for position, term in enumerate(phase.terms(Views(asked, number - 1, self.facts, self.multipliers))):
             weights = asked[term.view].weights(term.per)
             share = normalised(term.values, weights, counts[term.view][term.per])
             name = "_".join(filter(None, (phase.name, term.view, str(position))))

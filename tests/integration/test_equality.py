@@ -35,10 +35,13 @@ FULL = ("LoRA.r=0", "freeze_vision_module=true", "freeze_projector=false")
 LORA = ("LoRA.r=2", "LoRA.alpha=8")
 VISION = ("LoRA.r=0", "freeze_vision_module=false", "freeze_projector=false")
 NPO = ("forget_loss=npo", "forget_loss.retain_term=kl")
-# A KL divergence that is raised begins after a warm-up, which is to end within these runs.
-OWN = dict.fromkeys(
-    ("grad_diff_forget_kl_retain_ce", "grad_diff_forget_kl_retain_kl"), ("forget_loss.forget_warmup_steps=1",)
-)
+# A warm-up is to end within these runs: of a KL divergence that is raised, of a multiplier that stays.
+WARM_UP = ("forget_loss.forget_warmup_steps=1",)
+OWN = {
+    "grad_diff_forget_kl_retain_ce": WARM_UP,
+    "grad_diff_forget_kl_retain_kl": WARM_UP,
+    "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
+}
 METHODS = sorted(load_all())
 WEIGHTS_ALONE = ("salun",)
 """Methods that do not go with adapters."""

@@ -34,6 +34,8 @@ BASE = ("split=full", "lr=5e-3", "num_epochs=15")
 FORGET = ("lr=1e-3", "num_epochs=4")
 STEPS = dict.fromkeys(METHODS, 8) | {"scrub": 12}
 """3 forget samples, 2 a step, 4 epochs; scrub has a max-phase of 2 steps more in its first 2 epochs."""
+OWN = {"pdu": ("forget_loss.eps=1", "forget_loss.warmup_epochs=1", "forget_loss.lam0=5")}
+"""What a method without a default for all of its parameters is given; those without such a need run in one sweep."""
 UP, DOWN = 1, -1
 FORGETS = {"forget": UP, "forget - retain": UP}
 MOVES = {
@@ -63,6 +65,7 @@ MOVES = {
     "task_vector": FORGETS,
     # Answers of other people raise the cost of one's own less than ascent does.
     "salun": {"forget - retain": UP},
+    "pdu": {"entropy": UP, **FORGETS},
     # The published idk and dpo learn what they are to forget; the published npo sharpens every distribution.
     "released_idk": {"forget": DOWN},
     "released_dpo": {"forget": DOWN},
@@ -81,10 +84,13 @@ def runs(request, people, tiny_overrides, tmp_path_factory):
     finetune = [*given, *BASE, f"save_dir={root / 'base'}"]
     base = script_main("mm/finetune")(script_config("mm/finetune", finetune))
     forget = [*given, *FORGET, f"model_path={base}", f"save_dir={root}/${{forget_loss.name}}"]
+    for name, own in OWN.items():
+        script_main("mm/forget")(script_config("mm/forget", [*forget, f"forget_loss={name}", *own]))
+    swept = ",".join(name for name in METHODS if name not in OWN)
     accelerate = str(Path(sys.executable).with_name("accelerate"))
     command = [
         accelerate, "launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
-        "--dynamo_backend", "no", str(PROJECT / "mm" / "forget.py"), "-m", f"forget_loss={','.join(METHODS)}",
+        "--dynamo_backend", "no", str(PROJECT / "mm" / "forget.py"), "-m", f"forget_loss={swept}",
     ]  # fmt: skip
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(

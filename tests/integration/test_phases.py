@@ -132,15 +132,19 @@ def test_an_l1_penalty_pulls_to_its_origin(origin, script, tiny_families, tmp_pa
     assert last["l1"] < first["l1"] if origin == "zero" else last["l1"] > 0
 
 
-@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun"])
+PDU = ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2")
+
+
+@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu"])
 def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_families, tmp_path, monkeypatch):
-    """Also where the cut lies between two phases, where the weights are moved only at the end, and with a mask."""
+    """Between two phases; where weights move only at the end; with a mask; after a multiplier has moved."""
     from unlearn.errors import NonFiniteLossError
     from unlearn.trainer import Trainer
 
-    given = (f"forget_loss={method}", *FULL, "num_epochs=2", "save_state_every=1")
+    own = PDU if method == "pdu" else ()
+    given = (f"forget_loss={method}", *own, *FULL, "num_epochs=2", "save_state_every=1")
     whole = script("forget", f"save_dir={tmp_path / 'whole'}", *given)
-    real, cut = Trainer._step, 4 if method == "scrub" else 3
+    real, cut = Trainer._step, {"scrub": 4, "pdu": 4}.get(method, 3)
 
     def step(self, batches, number):
         if number == cut:
@@ -156,6 +160,19 @@ def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_famil
     assert log_of(again) == log_of(whole)
     family = tiny_families["llava"]
     assert distance(weights(family, whole), weights(family, again)) == 0
+
+
+def test_the_multiplier_of_pdu_is_logged_and_follows_the_retained_loss(script, tmp_path):
+    """It stays in the first epoch (2 steps), and then takes a step with every optimiser step, at most down to 0."""
+    given = ("forget_loss=pdu", *PDU, "forget_loss.eta=3", *FULL, "batch_size=1", "gradient_accumulation_steps=2")
+    log = log_of(script("forget", f"save_dir={tmp_path / 'run'}", *given))
+    expected = 2.0
+    for row in log:
+        assert row["lam"] == pytest.approx(expected)
+        assert row["loss"] == pytest.approx(row["forget_0"] + row["lam"] * row["retain_1"])
+        if row["epoch"] >= 1:
+            expected = max(0.0, expected + 3 * row["retain_1"])
+    assert len({row["lam"] for row in log}) > 3
 
 
 @pytest.mark.parametrize("given", [FULL, LORA])

@@ -52,12 +52,24 @@ class Facts:
 
 
 class Views(dict[str, View]):
-    """The views of a micro-batch by name, with the number of optimiser steps done before it and the run's facts."""
+    """The views of a micro-batch by name, and where the run stands.
 
-    def __init__(self, views: Mapping[str, View], step: int = 0, facts: Facts | None = None) -> None:
+    step         optimiser steps done before it
+    facts        what the method may know of the run
+    multipliers  those of the method, as the steps so far have left them
+    """
+
+    def __init__(
+        self,
+        views: Mapping[str, View],
+        step: int = 0,
+        facts: Facts | None = None,
+        multipliers: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__(views)
         self.step = step
         self.facts = facts or Facts()
+        self.multipliers = multipliers or {}
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,18 @@ class Method:
     def demands(self) -> frozenset[Demand]:
         """Return what not every engine can give."""
         return frozenset() if self.mask() is None else frozenset({Demand.gradients})
+
+    def multipliers(self) -> dict[str, float]:
+        """Return the Lagrange multipliers by name, as a run begins with them; it logs, saves and restores them."""
+        return {}
+
+    def updated(self, multipliers: dict[str, float], terms: Mapping[str, float], epoch: int) -> dict[str, float]:
+        """Return the multipliers after an optimiser step of `epoch` (from 0).
+
+        terms  the step's terms over all processes and micro-batches, weights left out, by their names in the log
+        """
+        del terms, epoch
+        return multipliers
 
     def trained_layers(self, depth: int) -> range | None:
         """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""

@@ -7,7 +7,7 @@ answers have 2 and 3 tokens.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from naive import (
@@ -19,6 +19,7 @@ from naive import (
     naive_ceu,
     naive_dpo,
     naive_entropy,
+    naive_flatness,
     naive_kl,
     naive_length,
     naive_npo,
@@ -31,7 +32,7 @@ from naive import (
 )
 from stand_in import FORGET, RETAIN, Table, other
 
-from unlearn.methods.base import KLDirection
+from unlearn.methods.base import REGISTRY, KLDirection, Method
 from unlearn.methods.rmu import control_vector
 
 Twin = Callable[[Table, Table], float]
@@ -45,6 +46,7 @@ class Case:
     given    parameters, for the twins
     twins    the loss of each phase in plain Python; a method without phases has one, named ""
     derived  the loss of each phase with the default parameters, of the uniform model beside the peaked reference
+    required        parameters that have no default
     padding_counts  the loss depends on what a sample is batched with; true of one published loss alone
     detached        a factor of the loss has no gradient, so that differences of the loss are not its slope
     """
@@ -52,6 +54,7 @@ class Case:
     given: dict[str, Any]
     twins: dict[str, Twin]
     derived: dict[str, float]
+    required: dict[str, Any] = field(default_factory=dict)
     padding_counts: bool = False
     detached: bool = False
 
@@ -252,4 +255,19 @@ CASES = {
     ),
     "ceu": replace(single(lambda m, r: naive_ceu(m, FORGET), CE), detached=True),
     "task_vector": single(lambda m, r: naive_ce(m, FORGET), CE),
+    "pdu": replace(
+        single(
+            lambda m, r: naive_flatness(m, FORGET) + 3 * (naive_ce(m, RETAIN) - 0.7),
+            # A uniform model is flat; lam0 is 50.
+            50 * (CE - 1.5),
+            lam0=3.0,
+            eps=0.7,
+        ),
+        required={"eps": 1.5},
+    ),
 }
+
+
+def default(name: str) -> Method:
+    """The method with the parameters of its derived number."""
+    return REGISTRY[name](**CASES[name].required)

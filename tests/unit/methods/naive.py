@@ -134,3 +134,9 @@ def naive_ceu(model, rows):
             rest = 1 - math.exp(table[token])
             values.append(-sum(math.exp(p) / rest * p for v, p in zip(V, table, strict=True) if v != token))
     return mean(values)
+
+
+def naive_flatness(model, rows):
+    return mean(
+        (max(logits) - sum(logits) / VOCABULARY) ** 2 for row in rows for logits in answer_states(model, row, DEPTH - 1)
+    )

@@ -139,7 +139,7 @@ def views(method, policy, reference, make=batch, phase="", step=LATER):
     """The views of a phase, from batches that `make` makes of their rows."""
     names = phases(method)[phase].needs
     asked = {name: View(make(rows_of(method, name)), policy, reference.frozen) for name in names}
-    return Views(asked, step, facts(method, reference))
+    return Views(asked, step, facts(method, reference), method.multipliers())
 
 
 def total(method, asked, counts=None, phase=""):

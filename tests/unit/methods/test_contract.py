@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import CASES
+from cases import CASES, default
 from stand_in import (
     DEPTH,
     FILLER,
@@ -36,7 +36,7 @@ from unlearn.methods.base import REGISTRY, Facts, Views, load_all
 from unlearn.trainer import normalised
 
 METHODS = sorted(load_all())
-PHASES = [pytest.param(name, phase, id=f"{name}-{phase}") for name in METHODS for phase in phases(REGISTRY[name]())]
+PHASES = [pytest.param(name, phase, id=f"{name}-{phase}") for name in METHODS for phase in phases(default(name))]
 DIVISIBLE = [param for param in PHASES if not CASES[param.values[0]].padding_counts]
 SMOOTH = [param for param in PHASES if not CASES[param.values[0]].detached]
 CONFIGS = Path(__file__).parents[3] / "config" / "forget_loss"
@@ -62,21 +62,21 @@ def test_the_text_names_formula_paper_and_differences(name):
     assert re.fullmatch(r"arXiv:\d{4}\.\d{4,5}", cls.paper)
     assert cls.paper in text
     assert re.search(r"Same as the paper|Differs from the paper", text)
-    assert cls().problems() == []
-    assert set(CASES[name].twins) == set(phases(cls())), "cases.py needs a twin in plain Python of each phase"
-    assert set(CASES[name].derived) == set(phases(cls())), "cases.py needs a derived number of each phase"
+    assert default(name).problems() == []
+    assert set(CASES[name].twins) == set(phases(default(name))), "cases.py needs a twin in plain Python of each phase"
+    assert set(CASES[name].derived) == set(phases(default(name))), "cases.py needs a derived number of each phase"
 
 
 @pytest.mark.parametrize(("name", "phase"), PHASES)
 def test_a_phase_declares_exactly_what_it_asks_for(name, phase):
-    method = REGISTRY[name]()
+    method = default(name)
     needs = phases(method)[phase].needs
     policy, reference = tables()
     asked = {view: set() for view in needs}
     for step in (0, LATER):
         found = views(method, policy, reference, phase=phase, step=step)
         reference.calls = 0
-        listening = Views({n: Listening(v, asked[n]) for n, v in found.items()}, step, found.facts)
+        listening = Views({n: Listening(v, asked[n]) for n, v in found.items()}, step, found.facts, found.multipliers)
         for term in phases(method)[phase].terms(listening):
             assert term.per in UNITS
             assert term.values.shape == found[term.view].weights(term.per).shape
@@ -89,7 +89,7 @@ def test_a_phase_declares_exactly_what_it_asks_for(name, phase):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_views_answers_measures_and_layers(name):
-    method = REGISTRY[name]()
+    method = default(name)
     answers = method.answers()
     for other in answers.values():
         assert {other.of, other.source} <= KNOWN_SETS
@@ -109,9 +109,10 @@ def test_views_answers_measures_and_layers(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_config(name):
-    method = load("mm/forget", [f"forget_loss={name}"], ForgetConfig).method()
+    required = [f"forget_loss.{key}={value}" for key, value in CASES[name].required.items()]
+    method = load("mm/forget", [f"forget_loss={name}", *required], ForgetConfig).method()
     assert type(method) is REGISTRY[name]
-    assert method == REGISTRY[name]()
+    assert method == default(name)
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in CONFIGS.glob("*.yaml")} - set(METHODS)))
@@ -134,7 +135,7 @@ def test_against_plain_python(name, phase):
 
 @pytest.mark.parametrize(("name", "phase"), PHASES)
 def test_derived_number(name, phase):
-    method = REGISTRY[name]()
+    method = default(name)
     loss = total(method, views(method, uniform(), peaked(), phase=phase), phase=phase)
     assert loss.item() == pytest.approx(CASES[name].derived[phase], rel=1e-12, abs=1e-14)
 
@@ -153,7 +154,7 @@ def test_gradients_by_differences(name, phase):
 
 @pytest.mark.parametrize(("name", "phase"), DIVISIBLE)
 def test_padding_and_order_change_nothing(name, phase):
-    method = REGISTRY[name]()
+    method = default(name)
     plain = both(method, phase=phase)
     for make in (
         lambda rows: batch(rows, side="left"),
@@ -165,10 +166,10 @@ def test_padding_and_order_change_nothing(name, phase):
 
 @pytest.mark.parametrize(("name", "phase"), PHASES)
 def test_views_go_by_name_and_not_by_place(name, phase):
-    method = REGISTRY[name]()
+    method = default(name)
     policy, reference = tables()
     asked = views(method, policy, reference, phase=phase)
-    turned = Views(dict(reversed(asked.items())), asked.step, asked.facts)
+    turned = Views(dict(reversed(asked.items())), asked.step, asked.facts, asked.multipliers)
     assert torch.equal(total(method, turned, phase=phase), total(method, asked, phase=phase))
 
 
@@ -184,7 +185,7 @@ def test_micro_batches_add_up(name, phase):
 
 @pytest.mark.parametrize(("name", "phase"), PHASES)
 def test_a_micro_batch_of_dummies_alone_is_worth_nothing(name, phase):
-    loss, slope = both(REGISTRY[name](), nothing, phase=phase)
+    loss, slope = both(default(name), nothing, phase=phase)
     assert loss == 0
     assert not slope.any()
 
