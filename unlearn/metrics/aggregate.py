@@ -16,9 +16,10 @@ from unlearn.metrics.columns import (
 from unlearn.metrics.comparison import comparable, incomplete, task_infos
 from unlearn.metrics.distance import compare
 from unlearn.metrics.logs import EvalLog, read_log
+from unlearn.metrics.privacy import privacy_columns
 from unlearn.metrics.table import Row, Value, ending_problem
 
-MODEL, GOLD = "ckpt_result", "retain_result"
+MODEL, GOLD, REFERENCE = "ckpt_result", "retain_result", "reference_result"
 
 
 @dataclass
@@ -33,6 +34,7 @@ class AggregateConfig:
     gold_results: list[str] = option(list, "logs of further gold seeds; from three golds on their spread is known")
     metrics: Metrics = option(Metrics.correct, "correct | released: what CLEAR's published code computes instead")
     allow_incomplete: bool = option(False, "compare the items scored so far of evaluations that are not finished")
+    reference_result: str | None = option(None, "log of a model (pretrained) for the reference attack; null: none")
 
     def problems(self) -> list[str]:
         """Return what is wrong with the keys."""
@@ -40,18 +42,24 @@ class AggregateConfig:
         places = [Path(path).resolve() for path in (self.retain_result, *self.gold_results)]
         twice = {path for path in self.gold_results if places.count(Path(path).resolve()) > 1}
         found = [f"{path} is given as gold twice; give every gold seed once." for path in sorted(twice)]
+        if (
+            self.reference_result is not None
+            and Path(self.reference_result).resolve() == Path(self.ckpt_result).resolve()
+        ):
+            found.append("reference_result is ckpt_result; give the log of another model, or null.")
         return found if problem is None else [problem, *found]
 
 
 def aggregate(cfg: AggregateConfig) -> Row:
     """Return the row of results of the config's logs. Raises UserError where they cannot be read or compared."""
     golds = {GOLD: cfg.retain_result, **{f"gold_results[{i}]": path for i, path in enumerate(cfg.gold_results)}}
-    logs = {key: read_log(path) for key, path in {**golds, MODEL: cfg.ckpt_result}.items()}
+    other = {} if cfg.reference_result is None else {REFERENCE: cfg.reference_result}
+    logs = {key: read_log(path) for key, path in {**golds, MODEL: cfg.ckpt_result, **other}.items()}
     marks = {
         "Foreign": " ".join(key for key, log in logs.items() if log.foreign),
         "Incomplete": "; ".join(f"{key} {text}" for key, log in logs.items() for text in incomplete(log)),
     }
-    keys = [MODEL, *golds]
+    keys = [MODEL, *golds, *other]
     logs = dict(zip(keys, comparable([logs[key] for key in keys], cfg.allow_incomplete), strict=True))
     return {
         "Method": cfg.method_name,
@@ -64,7 +72,7 @@ def aggregate(cfg: AggregateConfig) -> Row:
 
 
 def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
-    model, golds = logs[MODEL], {key: log for key, log in logs.items() if key != MODEL}
+    model, golds = logs[MODEL], {key: log for key, log in logs.items() if key not in (MODEL, REFERENCE)}
     # A gold seed is no member of the pool that it is held against, as long as there are others.
     same = [key for key, gold in golds.items() if gold.path.resolve() == model.path.resolve()]
     own = same[0] if same and len(golds) > 1 else None
@@ -76,6 +84,7 @@ def _correct(logs: Mapping[str, EvalLog]) -> dict[str, Value]:
         **distance_columns(distances, infos, compared.band),
         **result_columns(model, golds[GOLD]),
         **memorization_columns(model, infos),
+        **privacy_columns(model, golds[GOLD], infos, logs.get(REFERENCE)),
         **divergence_columns(model, golds, own),
     }
 

@@ -69,7 +69,7 @@ def same_order(name: str, model: EvalLog, gold: EvalLog) -> tuple[TaskLog, TaskL
     if set(tasks[0].items) != set(tasks[1].items):
         raise UserError(
             f"{model.path} names the items of task {name} by uid and {gold.path} by number or the other way round, so "
-            "they cannot be paired, as metrics=released needs; evaluate both models with one tool."
+            "they cannot be paired, as this metric needs; evaluate both models with one tool."
         )
     return tasks[0].ordered(), tasks[1].ordered()
 

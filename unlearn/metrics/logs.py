@@ -7,6 +7,7 @@ Layout (that of TOFU and CLEAR tools): {task: {key: {"0": value, "1": value, ...
     truth_ratio                                                        1/R, as TOFU writes it; not without wrong answers
     rouge1_recall, rougeL_recall, generated_text                       generated_text: [prompt, generated, true answer]
     exact_memorization, extraction_strength                            of the true answer (memorization.py)
+    mia_zlib, mia_min_k, mia_min_k_plus_plus, mia_gradient_norm        of the true answer (membership.py)
     uid, group                                                         this suite's own; a foreign log has none
     rougeL_recall_blind                                                of the answer without the picture, if any
 """
@@ -23,6 +24,7 @@ from unlearn.errors import UserError
 from unlearn.metrics.content import read_json
 from unlearn.metrics.fluency import fluency
 from unlearn.metrics.manifest import FOREIGN_TASKS, MANIFEST, Manifest, read_manifest
+from unlearn.metrics.membership import LOGGED, attack_scores
 from unlearn.metrics.memorization import memorization
 from unlearn.metrics.rouge import rouge_recall
 from unlearn.metrics.scores import Floats, log_truth_ratio, truth_ratio
@@ -31,7 +33,7 @@ NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
 BLIND = "rougeL_recall_blind"
-FURTHER = ("generation_entropy", "repetition", "exact_memorization", "extraction_strength")
+FURTHER = ("generation_entropy", "repetition", "exact_memorization", "extraction_strength", *LOGGED.values())
 """Numbers of an item that the suite's own logs have beside TOFU's."""
 OPTIONAL = ("uid", "group", "generated_text", BLIND, *FURTHER)
 """Keys that are read where a log has them."""
@@ -113,8 +115,9 @@ def aggregated_from_records(records: Iterable[Mapping[str, Any]]) -> dict[str, d
     """Return a task's entry of eval_log_aggregated.json, its items numbered in the order of the records.
 
     A record is {"uid", "group", "prompt", "generated", "answers": {"true": A, "paraphrase": A or None, "wrong": [A..]}}
-    with A = {"text", "logp": [..], "hit": [..]}, logp in nats, hit 1 where the token is the most probable one, both per
-    answer token, the end token last; where all were also asked without the picture, it has "generated_blind".
+    with A = {"text", "logp": [..], "mu": [..], "sigma": [..], "hit": [..]} per answer token, the end token last: logp in
+    nats, its mean and deviation under the model, 1 where the token is the most probable one. Where all were also asked
+    without the picture, it has "generated_blind"; where the gradient was taken of the true answer, "gradient_norm".
     """
     entry: dict[str, dict[str, Any]] = {}
     for number, record in enumerate(records):
@@ -144,6 +147,7 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
         "num_token_perturb": [tokens for _, _, tokens in perturbed],
         **_truth_ratio(paraphrased[0], [average for average, _, _ in perturbed]),
         **memorization(true["hit"]),
+        **attack_scores(record),
         "uid": record["uid"],
         "group": record["group"],
         **({} if blind is None else {BLIND: blind["rougeL_recall"]}),

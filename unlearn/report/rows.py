@@ -13,6 +13,8 @@ from unlearn.metrics.columns import (
     released_columns,
     result_columns,
 )
+from unlearn.metrics.logs import EvalLog
+from unlearn.metrics.privacy import privacy_columns
 from unlearn.metrics.table import Row, Value
 from unlearn.report.runs import Kind, Model, training_cost
 from unlearn.report.study import Study
@@ -48,8 +50,14 @@ def _correct(study: Study, model: Model, compared: Model) -> dict[str, Value]:
         **result_columns(model.log, study.golds[0].log),
         **_accuracies(study, model),
         **memorization_columns(model.log, study.infos),
+        **privacy_columns(model.log, study.golds[0].log, study.infos, _reference(study, model)),
         **divergence_columns(compared.log, golds, own),
     }
+
+
+def _reference(study: Study, model: Model) -> EvalLog | None:
+    """Return the pretrained model's log, for which any item is as new as any other; it is none for itself."""
+    return next((m.log for m in study.models if m.kind is Kind.pretrained and m is not model), None)
 
 
 def _released(study: Study, model: Model, _: Model) -> dict[str, Value]:

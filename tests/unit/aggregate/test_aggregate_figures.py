@@ -5,11 +5,15 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
 from unlearn.metrics.aggregate import AggregateConfig, aggregate
+from unlearn.metrics.logs import read_log
+from unlearn.metrics.membership import Sample, auc
 
 PROJECT = Path(__file__).parents[3]
 SHARED = Path(os.environ.get("UNLEARN_SHARED_DATA", PROJECT.parent / "shared" / "data")) / "tofu_eval_logs"
@@ -70,6 +74,26 @@ def test_published_forget_quality_of_real_logs_hardly_tells_base_from_gold():
         cfg = AggregateConfig(str(gold), str(SHARED / name), "m", "who", "row.csv", metrics=Metrics.released)
         found.append(aggregate(cfg)["Forget Quality"])
     assert found == pytest.approx([0.773, 0.975], abs=1e-3)
+
+
+def test_an_attack_by_the_loss_tells_who_was_trained_on_the_authors_in_real_logs():
+    """The same answers under two models: base knows them, and a second gold is as strange to them as the first."""
+    names = ("llama2-7b_full_wd0.01.json", "llama2-7b_retain90_wd0.01.json", "llama2-7b_retain90_wd0.json")
+    base, gold, second = (read_log(SHARED / name).tasks["eval_log_forget.json"].loss for name in names)
+    for members, (least, most) in ((base, (0.99, 1)), (second, (0.45, 0.55))):
+        sides = [Sample(losses, np.ones((len(losses), 1))) for losses in (members, gold)]
+        (area,) = auc(*sides)
+        assert least < area <= most
+        assert area == pytest.approx(mannwhitneyu(gold, members).statistic / (len(gold) * len(members)))
+
+
+def test_real_logs_have_no_columns_that_need_what_they_lack():
+    gold = "llama2-7b_retain90_wd0.01.json"
+    row = row_of("llama2-7b_full_wd0.01.json", gold)
+    assert not [column for column in row if column.startswith(("AUC", "TPR", "PrivLeak", "Exact", "Extr."))]
+    # Base knows the forgotten authors in other words too.
+    assert row["Prob. Paraphrase Forget"] > 1.5 * row_of(gold, gold)["Prob. Paraphrase Forget"]
+    assert "Prob. Paraphrase Real Authors" not in row
 
 
 def test_real_logs_of_different_forget_sets_are_refused():
