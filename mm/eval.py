@@ -44,6 +44,7 @@ def main(cfg: EvalConfig) -> Path:
         batch_size=cfg.batch_size,
         max_length=cfg.max_length,
         metrics=cfg.metrics,
+        gradient_norm=cfg.gradient_norm,
     )
     plan = plan_evaluation(settings, None if cfg.save_dir is None else Path(cfg.save_dir), cfg.overwrite_dir)
     if plan.finished() is not None:

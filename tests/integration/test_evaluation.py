@@ -24,8 +24,11 @@ from unlearn.metrics.logs import read_log
 from unlearn.metrics.manifest import FORMAT
 from unlearn.models.loading import load_encoder, load_model
 
-TASKS = ("forget_captions", "retain_names", "forget_qa", "real_faces", "real_world")
-SIZES = {"forget_captions": 7, "retain_names": 5, "forget_qa": 6, "real_faces": 5, "real_world": 3}
+TASKS = ("forget_captions", "retain_names", "forget_qa", "real_faces", "real_world", "holdout_captions")
+SIZES = {
+    "forget_captions": 7, "retain_names": 5, "forget_qa": 6, "real_faces": 5, "real_world": 3, "holdout_captions": 2,
+}  # fmt: skip
+ATTACKED = ("forget_captions", "holdout_captions")
 
 TWO_PROCESSES = """
 import json, os, sys
@@ -48,7 +51,7 @@ family = ModelFamily(
 settings = Settings(
     tasks=load_tasks(given["tasks"]), data=Data(**given["data"]), model_family=family, model_path=given["model"],
     forget_split="forget10", retain_split="retain90", forget_modality=Modality.both, seed=0, batch_size=3,
-    max_length=256,
+    max_length=256, gradient_norm=True,
 )
 plan = plan_evaluation(settings, Path(given["out"]))
 evaluate(load_model(family, given["model"]), load_encoder(family, given["model"]), plan)
@@ -134,6 +137,7 @@ def data(tmp_path_factory):
         root / "pictures",
         {
             "forget10_perturbed": caption_rows(7, 0),
+            "holdout10": [{key: row[key] for key in ("image", "caption", "name")} for row in caption_rows(2, 40)],
             "retain_perturbed": caption_rows(5, 20),
             "real_faces": faces,
             "real_world": world,
@@ -210,7 +214,7 @@ def interrupt_after(monkeypatch, batches):
 def reference(base, tmp_path_factory):
     """Files, manifest and folder of one uninterrupted process."""
     out = tmp_path_factory.mktemp("reference") / "out"
-    run(base, out)
+    run(dataclasses.replace(base, gradient_norm=True), out)
     return *contents(out), out
 
 
@@ -246,7 +250,8 @@ def test_result_files(reference, model_path):
         assert [r["uid"] for r in records] == sorted({r["uid"] for r in records})
         assert len(records) == size
         for record in records:
-            assert set(record) == {"uid", "group", "prompt_hash", "answers", "prompt", "generated"}
+            more = {"gradient_norm"} if task in ATTACKED else set()
+            assert set(record) == {"uid", "group", "prompt_hash", "answers", "prompt", "generated", *more}
             assert set(record["answers"]) == {"true", "paraphrase", "wrong"}
             for answer in [record["answers"]["true"], *record["answers"]["wrong"]]:
                 assert set(answer) == {"text", "logp", "mu", "sigma", "hit"}
@@ -270,7 +275,7 @@ def test_aggregation_reads_what_was_written(reference):
 
 
 def test_under_released_every_item_is_also_answered_blind(make, reference):
-    settings, out = make(metrics=Metrics.released)
+    settings, out = make(metrics=Metrics.released, gradient_norm=True)
     run(settings, out)
     files, manifest = contents(out)
     assert manifest["metrics"] == "released"
@@ -308,7 +313,7 @@ ON_CPU = {"ACCELERATE_USE_CPU": "true"}
 
 @pytest.mark.parametrize(("config", "variables"), [("ddp", ON_CPU), ("zero3", {})])
 def test_two_processes_write_the_files_of_one(config, variables, make, reference, tmp_path):
-    settings, out = make()
+    settings, out = make(gradient_norm=True)
     launch_two(settings, out, tmp_path, TWO_PROCESSES, config, variables)
     files, manifest = contents(out)
     expected_files, expected_manifest, _ = reference
@@ -327,7 +332,7 @@ def test_an_error_in_one_process_ends_both(make, tmp_path):
 
 @pytest.mark.parametrize("batches", [0, 1, 5])
 def test_an_interrupted_evaluation_resumes_to_the_same_files(make, reference, monkeypatch, batches):
-    settings, out = make()
+    settings, out = make(gradient_norm=True)
     total = len(plan_evaluation(settings, out).batches)
     with monkeypatch.context() as patch:
         interrupt_after(patch, batches)
@@ -341,7 +346,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_files(make, reference, mo
 
 
 def test_a_cut_off_part_file_costs_its_last_batch_alone(make, reference, monkeypatch):
-    settings, out = make()
+    settings, out = make(gradient_norm=True)
     total = len(plan_evaluation(settings, out).batches)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 4)
@@ -424,6 +429,18 @@ def test_every_setting_that_changes_results_changes_the_fingerprint(make, model_
     ]  # fmt: skip
     prints = {plan_evaluation(dataclasses.replace(settings, **change), out).fingerprint for change in changes}
     assert len(prints | {base}) == len(changes) + 1
+
+
+def test_norms_of_gradients_are_asked_for_where_an_attack_reads_them(make):
+    settings, out = make(gradient_norm=True)
+    alone = dataclasses.replace(settings, gradient_norm=False)
+    assert plan_evaluation(settings, out).fingerprint != plan_evaluation(alone, out).fingerprint
+    assert (settings.with_gradient(), alone.with_gradient()) == (set(ATTACKED), set())
+    # With texts to be forgotten captions stay: there is nobody to be told from holdout people.
+    for change in ({"tasks": load_tasks(TASKS[:-1])}, {"forget_modality": Modality.text}):
+        with pytest.raises(UserError, match="gradient_norm is true, but no task of people to be forgotten"):
+            plan_evaluation(dataclasses.replace(settings, **change), out)
+    assert not out.exists()
 
 
 def test_results_go_beside_the_model_unless_told_otherwise(make):

@@ -155,7 +155,7 @@ def test_items_are_paired_whatever_their_order():
     rows = [released_columns(log(forget_captions=KNOWN), g) for g in (log(forget_captions=gold), swapped)]
     assert rows[0]["Forget Quality"] == pytest.approx(rows[1]["Forget Quality"])
     renamed = log(forget_captions=task([0, 1], [2, 1], [[4, 4], [0]], prefix="uid-"))
-    with pytest.raises(UserError, match=r"names the items of task forget_captions by uid.*metrics=released"):
+    with pytest.raises(UserError, match=r"names the items of task forget_captions by uid.*cannot be paired"):
         released_columns(log(forget_captions=KNOWN), renamed)
 
 

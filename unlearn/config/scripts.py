@@ -151,6 +151,7 @@ class EvalConfig:
     save_dir: str | None = option(None, "folder of the results; null: <model_path>/eval_results")
     overwrite_dir: bool = option(False, "replace results of another evaluation in save_dir")
     metrics: Metrics = option(Metrics.correct, "correct | released: also answers without the picture, for its ROUGE")
+    gradient_norm: bool = option(False, "also the gradient's norm for the attack by that name; a backward pass an item")
     batch_size: int = option(8, "items (with all their answers) per batch")
     max_length: int = option(512, "longest sample in tokens, image tokens included")
 

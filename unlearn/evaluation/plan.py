@@ -11,7 +11,7 @@ from unlearn.config.schema import Data, Metrics, Modality, ModelFamily
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
-from unlearn.evaluation.tasks import Source, Task, role_under
+from unlearn.evaluation.tasks import Source, Task, attacked, role_under
 from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
 from unlearn.models.loading import resolve
 from unlearn.provenance import lineage, of_family
@@ -27,6 +27,7 @@ class Settings:
     batch_size    items (not answers) a batch
     max_length    the most tokens that a prompt with its answer may have
     metrics       released: every item is also answered without its picture
+    gradient_norm whether items of tasks that membership attacks tell apart also get the norm of their gradient
     """
 
     tasks: list[Task]
@@ -40,10 +41,15 @@ class Settings:
     batch_size: int
     max_length: int
     metrics: Metrics = Metrics.correct
+    gradient_norm: bool = False
 
     def model(self) -> str:
         """Return the folder or Hub id that is evaluated."""
         return self.model_path or self.model_family.hub_id
+
+    def with_gradient(self) -> set[str]:
+        """Return the names of the tasks whose items get the norm of their gradient."""
+        return attacked(self.tasks, self.forget_modality) if self.gradient_norm else set()
 
 
 @dataclass
@@ -94,9 +100,14 @@ class Plan:
 def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool = False) -> Plan:
     """Load the items, check the results folder (default <model_path>/eval_results) and return what is to be computed.
 
-    No weight is loaded. Raises UserError for a bad checkpoint, bad data (an image that does not decode among it) and
-    for a folder that holds other results.
+    No weight is loaded. Raises UserError for a bad checkpoint, bad data (an image that does not decode among it), norms
+    of gradients that no attack would read, and for a folder that holds other results.
     """
+    if settings.gradient_norm and not settings.with_gradient():
+        raise UserError(
+            "gradient_norm is true, but no task of people to be forgotten is evaluated together with its holdout task; "
+            "add both to tasks, e.g. forget_qa and holdout_qa, or leave gradient_norm out."
+        )
     out = out or default_out(settings)
     items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
     check_images(items)
@@ -114,7 +125,7 @@ def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
     """Return the fingerprint of everything that decides the result files."""
     roles = [role_under(task, settings.forget_modality).value for task in settings.tasks]
     frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
-    frame.append(settings.metrics.value)
+    frame += [settings.metrics.value, settings.gradient_norm]
     numbers = [FORMAT, METRICS_VERSION, settings.batch_size, settings.max_length]
     family = of_family(settings.model_family)["fingerprint"]
     return fingerprint.of_json([frame, numbers, tasks, roles, model, family])

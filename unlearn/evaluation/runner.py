@@ -79,13 +79,12 @@ def _score(
 ) -> None:
     settings = plan.settings
     tasks = {task.name: task for task in settings.tasks}
+    blind, with_gradient = settings.metrics is Metrics.released, settings.with_gradient()
     with _eval_mode(model), Meter(model) as meter:
         for task, index in tqdm(keys, desc="evaluate", unit="batch", disable=not state.is_main_process):
             meter.start(Cost())
             items, new_tokens = plan.batches[task, index], tasks[task].max_new_tokens
-            records = score_items(
-                model, encoder, items, settings.max_length, new_tokens, settings.metrics is Metrics.released
-            )
+            records = score_items(model, encoder, items, settings.max_length, new_tokens, blind, task in with_gradient)
             plan.parts.append(
                 Finished(
                     fingerprint=plan.fingerprint,

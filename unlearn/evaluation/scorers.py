@@ -13,6 +13,7 @@ from unlearn.data.collate import Collator
 from unlearn.data.samples import Encoded, Sample
 from unlearn.errors import NonFiniteLossError
 from unlearn.evaluation.generation import generate
+from unlearn.evaluation.gradients import gradient_norms
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.vision import Pictures, without_vision
 from unlearn.forwards import LabelLogits, label_logits
@@ -33,10 +34,12 @@ def score_items(
     max_length: int,
     max_new_tokens: int,
     blind: bool = False,
+    gradient: bool = False,
 ) -> list[dict[str, Any]]:
     """Return one record per item: all answers of all items are rows of one batch, each picture is encoded once.
 
-    blind  every record also has the greedy answer to the question without the picture (CLEAR's published ROUGE)
+    blind     every record also has the greedy answer to the question without the picture (CLEAR's published ROUGE)
+    gradient  every record also has the norm of the gradient of the true answer's loss (`gradient_norms`)
 
     The model must be in eval mode. Raises UserError for a sample longer than `max_length` and NonFiniteLossError for
     a model that gives no finite probabilities.
@@ -52,6 +55,10 @@ def score_items(
             records, _blind_answers(model, encoder, items, generated, max_new_tokens), strict=True
         ):
             record["generated_blind"] = answer
+    if gradient:
+        norms = gradient_norms(model, encoder.pad_id, [rows[0] for _, rows in encoded])
+        for record, norm in zip(records, norms, strict=True):
+            record["gradient_norm"] = _rounded(norm)
     return records
 
 
@@ -105,7 +112,7 @@ def answer_scores(out: LabelLogits, rows: int) -> list[dict[str, list[float]]]:
     lengths = torch.bincount(out.rows, minlength=rows).tolist()
     logp, mu, sigma, hit = (column.cpu().split(lengths) for column in columns)
     return [
-        {"logp": _rounded(a), "mu": _rounded(b), "sigma": _rounded(c), "hit": d.int().tolist()}
+        {"logp": _all_rounded(a), "mu": _all_rounded(b), "sigma": _all_rounded(c), "hit": d.int().tolist()}
         for a, b, c, d in zip(logp, mu, sigma, hit, strict=True)
     ]
 
@@ -152,5 +159,9 @@ def _sample(item: Item, answer: str) -> Sample:
     return Sample(item.uid, item.question, answer, item.image, item.group)
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values.tolist()]
+def _all_rounded(values: Tensor) -> list[float]:
+    return [_rounded(value) for value in values.tolist()]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")

@@ -137,6 +137,12 @@ def role_under(task: Task, forget_modality: Modality) -> Role:
     return Role.retain if task.role is Role.forget and stays else task.role
 
 
+def attacked(tasks: Sequence[Task], forget_modality: Modality) -> set[str]:
+    """Return the names of the tasks whose items membership attacks tell apart: forget tasks and their holdout tasks."""
+    forget = {task.name for task in tasks if role_under(task, forget_modality) is Role.forget}
+    return {name for task in tasks if task.members in forget for name in (task.members, task.name)}
+
+
 def load_tasks(names: Sequence[str], folder: Path = FOLDER) -> list[Task]:
     """Return the tasks of config/task with these names, in the order given.
 

@@ -115,7 +115,7 @@ def aggregated_from_records(records: Iterable[Mapping[str, Any]]) -> dict[str, d
     """Return a task's entry of eval_log_aggregated.json, its items numbered in the order of the records.
 
     A record is {"uid", "group", "prompt", "generated", "answers": {"true": A, "paraphrase": A or None, "wrong": [A..]}}
-    with A = {"text", "logp": [..], "mu": [..], "sigma": [..], "hit": [..]} per answer token, the end token last: logp in
+    with A = {"text", "logp": [..], "mu": [..], "sigma": [..], "hit": [..]} per answer token, end token last: logp in
     nats, its mean and deviation under the model, 1 where the token is the most probable one. Where all were also asked
     without the picture, it has "generated_blind"; where the gradient was taken of the true answer, "gradient_norm".
     """
