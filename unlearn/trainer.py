@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -87,16 +88,18 @@ class Trainer:
         return {**asdict(meter.cost()), "steps": len(self.steps), "resumed_at": done}
 
     def _steps(self) -> list[tuple[Phase, Step]]:
-        cfg, sizes = self.cfg, {name: len(samples) for name, samples in self.sets.items()}
+        sizes = {name: len(samples) for name, samples in self.sets.items()}
+        steps: list[tuple[Phase, Step]] = []
+        for epoch in range(self.cfg.num_epochs):
+            passes = [self._pass(phase, epoch, sizes) for phase in self.method.phases(epoch, sizes)]
+            steps += chain.from_iterable(zip(*passes, strict=True) if self.method.alternates else passes)
+        return steps
+
+    def _pass(self, phase: Phase, epoch: int, sizes: dict[str, int]) -> list[tuple[Phase, Step]]:
+        cfg, views = self.cfg, self._sets_of(phase.needs)
         size = cfg.batch_size * cfg.gradient_accumulation_steps * self.accelerator.num_processes
-        return [
-            (phase, step)
-            for epoch in range(cfg.num_epochs)
-            for phase in self.method.phases(epoch, sizes)
-            for step in pass_steps(
-                sizes, phase.primary, self._sets_of(phase.needs), size, cfg.seed, epoch, phase.samples
-            )
-        ]
+        steps = pass_steps(sizes, phase.primary, views, size, cfg.seed, epoch, phase.samples)
+        return [(phase, step) for step in steps]
 
     def _sets_of(self, views: Iterable[str]) -> dict[str, str]:
         """Return the set of each view."""

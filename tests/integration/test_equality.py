@@ -43,7 +43,7 @@ OWN = {
     "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
 }
 METHODS = sorted(load_all())
-WEIGHTS_ALONE = ("salun",)
+WEIGHTS_ALONE = ("mmunlearner", "salun")
 """Methods that do not go with adapters."""
 STEPS = ("num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float64")
 RUNS = {
@@ -62,6 +62,7 @@ RUNS = {
     "npo_kl": ("forget", "llava", (*NPO, *LORA)),
     "l1": ("forget", "llava", ("forget_loss=retain_ft", "l1_lambda=0.01", "l_norm_from=start", *LORA)),
     "npo_kl_full": ("forget", "qwen2_vl", (*NPO, *FULL)),
+    "mmunlearner_vision": ("forget", "qwen2_vl", ("forget_loss=mmunlearner", *VISION)),
     "npo_salient": ("forget", "qwen2_vl", (*NPO, *FULL, "forget_loss.saliency=0.3", "freeze_vision_module=false")),
     "finetune": ("finetune", "llava", FULL),
     "vision": ("finetune", "llava", VISION),

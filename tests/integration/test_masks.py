@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 
+from unlearn.config.schema import Data, Modality
+from unlearn.data.views import forget_and_retain
 from unlearn.errors import UserError
 from unlearn.models.loading import load_model
 
@@ -24,11 +26,11 @@ def log_of(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def fresh(family):
-    """A model in float64, and its parameters by name that train: all but the vision tower's."""
+def fresh(family, sees=False):
+    """A model in float64, and its parameters by name that train: all, or all but the vision tower's."""
     model = load_model(family, None).double()
-    seeing = ("vision_tower", "visual")
-    kept = {n: p for n, p in model.named_parameters() if "merger" in n or not any(s in n for s in seeing)}
+    tower = () if sees else ("vision_tower", "visual")
+    kept = {n: p for n, p in model.named_parameters() if "merger" in n or not any(s in n for s in tower)}
     return model, kept
 
 
@@ -97,3 +99,78 @@ def test_a_mask_of_fresh_adapters_is_refused_with_the_reason(method, script, tmp
 def test_salun_without_its_mask_is_refused(script, tmp_path):
     with pytest.raises(UserError, match="saliency is null, but without a mask it is not SalUn"):
         script("forget", "forget_loss=salun", "forget_loss.saliency=null", *FULL, f"save_dir={tmp_path / 'run'}")
+
+
+class KilledError(Exception):
+    """Stands for a kill signal."""
+
+
+def states(script, given, folder, steps, monkeypatch, **where):
+    """The trained weights after each of the first steps, of a run that is killed and resumed after every one."""
+    from safetensors.torch import load_file
+
+    from unlearn.trainer import Trainer
+
+    real, found = Trainer._step, []
+    for last in range(1, steps + 1):
+
+        def step(self, batches, number, last=last):
+            if number > last:
+                raise KilledError
+            return real(self, batches, number)
+
+        monkeypatch.setattr(Trainer, "_step", step)
+        with pytest.raises(KilledError):
+            script("forget", *given, "save_state_every=1", f"save_dir={folder}", **where)
+        found.append(load_file(folder / "state" / "trained.safetensors"))
+    monkeypatch.setattr(Trainer, "_step", real)
+    return found
+
+
+def matters(family, sides):
+    """MMUnlearner's mask: means over single samples, those with a picture alone for what sees."""
+    from unlearn.models.loading import load_encoder
+
+    model, kept = fresh(family, sees=True)
+    encoder, means = load_encoder(family, None), {}
+    for side, samples in sides.items():
+        squares = [(s, {n: g**2 for n, g in slopes(model, kept, encoder, s, mean=True).items()}) for s in samples]
+        for name in kept:
+            seeing = any(part in name for part in ("vision", "visual", "projector"))
+            reaching = [one[name] for s, one in squares if s.image is not None or not seeing]
+            means[side, name] = sum(reaching) / len(reaching)
+    return {name: (means["forget", name] + 1e-15) / (means["retain", name] + 1e-15) >= 1 for name in kept}
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])
+def test_ascent_moves_what_matters_more_to_the_forget_set(kind, script, tiny_families, people, tmp_path, monkeypatch):
+    """Steps 1 and 3 go up, on weights of the mask alone; 2 goes down, on all; every one is another start of the run.
+
+    So the mask is that of the start weights although weights have moved, and the optimiser's states have slopes of all.
+    """
+    given = ("forget_loss=mmunlearner", *FULL, *HARD, "freeze_vision_module=false", "forget_modality=image")
+    data = Data(name="people", path=str(people), text_path=str(people), qa_per_person=1)
+    forget, retain = forget_and_retain(data, "forget10", "retain90", Modality.image, 0)
+    assert all(s.image for s in forget)
+    assert not all(s.image for s in retain)
+    family, folder = tiny_families[kind], tmp_path / "run"
+    first, second, third = states(script, given, folder, 3, monkeypatch, family=kind)
+    masks, start = matters(family, {"forget": forget, "retain": retain}), weights(family)
+    assert [row["phase"] for row in log_of(folder)] == ["ascent", "retain", "ascent"]
+    assert set(masks) == set(first)
+    for before, after in ((start, first), (second, third)):
+        moved = {name: before[name] != after[name] for name in masks}
+        assert sum(int((moved[name] & ~mask).sum()) for name, mask in masks.items()) == 0
+        assert sum(int((~moved[name] & mask).sum()) for name, mask in masks.items()) < 0.05 * sum(
+            int(mask.sum()) for mask in masks.values()
+        )
+    outside = sum(int((first[name] != second[name])[~mask].sum()) for name, mask in masks.items())
+    assert outside > 0.9 * sum(int((~mask).sum()) for mask in masks.values())
+    for part in ("vision", "projector") if kind == "llava" else ("visual.blocks", "merger"):
+        assert any(part in name and mask.any() and not mask.all() for name, mask in masks.items())
+
+
+def test_a_second_mask_is_refused(script, tmp_path):
+    given = ("forget_loss=mmunlearner", "forget_loss.saliency=0.5", *FULL)
+    with pytest.raises(UserError, match="mmunlearner has a mask of its own; leave it out"):
+        script("forget", *given, f"save_dir={tmp_path / 'run'}")

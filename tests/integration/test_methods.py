@@ -32,8 +32,9 @@ GIVEN = (
 )
 BASE = ("split=full", "lr=5e-3", "num_epochs=15")
 FORGET = ("lr=1e-3", "num_epochs=4")
-STEPS = dict.fromkeys(METHODS, 8) | {"scrub": 12}
-"""3 forget samples, 2 a step, 4 epochs; scrub has a max-phase of 2 steps more in its first 2 epochs."""
+STEPS = dict.fromkeys(METHODS, 8) | {"scrub": 12, "mmunlearner": 16}
+"""3 forget samples, 2 a step, 4 epochs; scrub has a max-phase of 2 steps more in its first 2 epochs, and mmunlearner
+has a retain step after each."""
 OWN = {"pdu": ("forget_loss.eps=1", "forget_loss.warmup_epochs=1", "forget_loss.lam0=5")}
 """What a method without a default for all of its parameters is given; those without such a need run in one sweep."""
 UP, DOWN = 1, -1
@@ -63,6 +64,7 @@ MOVES = {
     "satimp": FORGETS,
     "ceu": FORGETS,
     "task_vector": FORGETS,
+    "mmunlearner": FORGETS,
     # Answers of other people raise the cost of one's own less than ascent does.
     "salun": {"forget - retain": UP},
     "pdu": {"entropy": UP, **FORGETS},

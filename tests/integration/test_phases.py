@@ -135,7 +135,7 @@ def test_an_l1_penalty_pulls_to_its_origin(origin, script, tiny_families, tmp_pa
 PDU = ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2")
 
 
-@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu"])
+@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu", "mmunlearner"])
 def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_families, tmp_path, monkeypatch):
     """Between two phases; where weights move only at the end; with a mask; after a multiplier has moved."""
     from unlearn.errors import NonFiniteLossError

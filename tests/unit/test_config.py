@@ -60,7 +60,7 @@ def test_everything_composes(script, override):
         assert getattr(cfg, group).name == name
 
 
-WEIGHTS_ALONE = ("salun",)
+WEIGHTS_ALONE = ("mmunlearner", "salun")
 """Methods that do not go with adapters, which the preset of LLaVA has."""
 
 

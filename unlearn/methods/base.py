@@ -143,6 +143,8 @@ class Method:
     paper: ClassVar[str] = ""
     trains_layers: ClassVar[bool] = False
     """Whether `trained_layers` restricts what trains."""
+    alternates: ClassVar[bool] = False
+    """Whether the phases of an epoch, all of one length, take turns step by step, instead of one after the other."""
     name: str = "???"
     saliency: float | None = None
     """Share of the trained weights that may move, those with the largest gradients of D_f; None: all (masks.py)."""

@@ -206,6 +206,14 @@ CASES = {
         forget_weight=0.3,
     ),
     "rmu": single(rmu, rmu_derived(), layer=2, c_relative=3.0, forget_weight=0.5, retain_weight=2.0),
+    "mmunlearner": Case(
+        {"forget_weight": 0.3, "retain_weight": 2.0},
+        {
+            "ascent": lambda m, r: -0.3 * naive_ce(m, FORGET),
+            "retain": lambda m, r: 2 * naive_ce(m, RETAIN),
+        },
+        {"ascent": -CE, "retain": CE},
+    ),
     "salun": single(
         lambda m, r: 0.3 * naive_ce(m, IDK) + 2 * naive_ce(m, RETAIN), 2 * CE, forget_weight=0.3, retain_weight=2.0
     ),

@@ -10,6 +10,8 @@ from torch import nn
 
 from unlearn.forwards import View
 from unlearn.masks import HardMask, gradient_sums, largest, saliency
+from unlearn.methods.base import REGISTRY
+from unlearn.methods.mmunlearner import matters_more
 
 MEANS = {row.name: len(row.ids) - row.prompt for row in FORGET}
 
@@ -165,3 +167,18 @@ def test_a_mask_of_ones_changes_nothing():
         mask = HardMask(parameters, [torch.ones(2, 3, dtype=torch.bool)]) if masked else HardMask([], [])
         ends.append(steps(parameters, mask)[0][-1][0])
     assert torch.equal(*ends)
+
+
+def test_what_matters_more_to_the_forget_set_may_move():
+    """Ratios 2 and 1/2, 1 of two zeros, 1/1001 and 1e9 beside one zero, and 1 where 1e-15 drowns both."""
+    forget = torch.tensor([2e-8, 1e-8, 0.0, 0.0, 1e-6, 1e-33], dtype=torch.float64)
+    preserved = torch.tensor([1e-8, 2e-8, 0.0, 1e-12, 0.0, 2e-33], dtype=torch.float64)
+    wanted = [(f + 1e-15) / (p + 1e-15) >= 1 for f, p in zip(forget.tolist(), preserved.tolist(), strict=True)]
+    assert wanted == [True, False, True, False, True, True]
+    assert (
+        matters_more(forget, preserved).tolist() == matters_more(forget.float(), preserved.float()).tolist() == wanted
+    )
+    mask = REGISTRY["mmunlearner"]().mask()
+    assert mask.sets == ("forget", "retain")
+    assert mask.squares
+    assert [m.tolist() for m in mask.choose([[forget[:2]], [preserved[:2]]])] == [[True, False]]
