@@ -40,7 +40,8 @@ def unlearned(name="npo", seed=0, **settings):
     """Return the lineage of an unlearned base model."""
     splits = {"forget_split": "forget10", "retain_split": "retain90"}
     said = run("forget", seed, {"name": name, "beta": 0.1}, settings, **splits)
-    return [link(f"{name}{seed}", said), *base()]
+    told = "".join(f" {key}={value}" for key, value in settings.items())
+    return [link(f"{name}{seed}{told}", said), *base()]
 
 
 def provenance(lineage=None):

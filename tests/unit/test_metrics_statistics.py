@@ -1,14 +1,15 @@
-"""The Kolmogorov-Smirnov test and the harmonic mean: by hand, by a naive twin, at their limits."""
+"""The Kolmogorov-Smirnov test, a mean's interval, the harmonic mean: by hand, by a naive twin, at their limits."""
 
 import itertools
 import math
 import random
 from fractions import Fraction
+from statistics import fmean
 
 import numpy as np
 import pytest
 
-from unlearn.metrics.statistics import harmonic_mean, ks_two_sample
+from unlearn.metrics.statistics import harmonic_mean, ks_two_sample, mean_interval
 
 
 def naive_statistic(a, b):
@@ -81,3 +82,32 @@ def test_harmonic_mean_at_its_limits():
         with pytest.raises(ValueError, match="harmonic mean"):
             harmonic_mean(wrong)
     assert math.isfinite(harmonic_mean([5e-324, 1.0]))
+
+
+def test_the_interval_of_a_mean_by_hand():
+    # One degree of freedom is Cauchy's, t = tan(0.475 pi) = 12.7062. Of (0, 1): mean 1/2, s / sqrt(2) = 1/2.
+    reach = math.tan(0.475 * math.pi) / 2
+    found = mean_interval([0.0, 1.0])
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
+    # Two: x / sqrt(2 + x^2) = 0.95 gives t = 4.3027. Of (1, 2, 3): mean 2, s = 1.
+    reach = math.sqrt(2 * 0.95**2 / (1 - 0.95**2)) / math.sqrt(3)
+    found = mean_interval([3.0, 1.0, 2.0])
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - reach, 2 + reach))
+
+
+def test_the_interval_of_a_mean_at_its_limits():
+    assert (mean_interval([0.3]).value, mean_interval([0.3]).low) == (0.3, None)
+    found = mean_interval([0.25] * 4)
+    assert (found.low, found.high) == (0.25, 0.25)
+    with pytest.raises(ValueError, match="not enough values"):
+        mean_interval([])
+    # Of many numbers it is the normal interval, 1.96 s / sqrt(n).
+    values = np.random.default_rng(0).normal(size=4000)
+    found = mean_interval(list(values))
+    assert found.high - found.value == pytest.approx(1.959964 * values.std(ddof=1) / math.sqrt(4000), rel=1e-3)
+
+
+def test_the_interval_of_a_mean_holds_the_truth_in_95_of_100_samples_of_three():
+    draws = np.random.default_rng(1).normal(2.0, 3.0, size=(4000, 3))
+    held = [found.low <= 2.0 <= found.high for found in map(mean_interval, draws.tolist())]
+    assert fmean(held) == pytest.approx(0.95, abs=0.012)

@@ -26,7 +26,7 @@ LEVELS = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95% percentile interval, None and None where there is none ("n/a")."""
+    """A number with its 95% interval, None and None where there is none ("n/a")."""
 
     value: float
     low: float | None = None

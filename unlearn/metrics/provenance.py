@@ -98,10 +98,11 @@ class Provenance:
         parts = [link.fingerprint if link.run is None else link.run.settled() for link in self.lineage]
         return of_json([self.family.fingerprint, parts])
 
-    def trained_on(self, split: str, modality: str) -> bool:
-        """Tell whether the model was finetuned on `split` and on nothing else, `modality` of some people left out."""
-        wanted = {"split": split, "forget_modality": modality}
-        return bool(self.runs) and all(run.script == FINETUNE and run.splits == wanted for run in self.runs)
+    def trained_on(self, split: str, modality: str | None = None) -> bool:
+        """Tell whether the model was finetuned on `split` alone; `modality`: with that to be forgotten (None: any)."""
+        wanted = {"split": split} | ({} if modality is None else {"forget_modality": modality})
+        fits = [run.script == FINETUNE and wanted.items() <= run.splits.items() for run in self.runs]
+        return bool(fits) and all(fits)
 
 
 def read_provenance(content: Mapping[str, Any], where: str) -> Provenance:

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
+from scipy.stats import t as student_t
+
+from unlearn.metrics.bootstrap import Interval
 
 BELOW_DOUBLE = "< -300"
 """How log10 p is shown where p underflows to 0."""
@@ -38,6 +42,20 @@ def ks_two_sample(a: ArrayLike, b: ArrayLike) -> KolmogorovSmirnov:
     """
     result = ks_2samp(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
     return KolmogorovSmirnov(float(result.statistic), float(result.pvalue))
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Return the mean of n independent numbers and Student's 95% interval for it, without one where n is 1.
+
+    mean +- t(0.975; n - 1) s / sqrt(n), s^2 = sum_i (v_i - mean)^2 / (n - 1) (Student 1908): exact for normal numbers.
+    Ends may lie where no number can, beyond 1 or below 0. Raises ValueError for no numbers.
+    """
+    if len(values) < 2:
+        (value,) = values
+        return Interval(float(value))
+    middle = fmean(values)
+    reach = float(student_t.ppf(0.975, len(values) - 1)) * stdev(values, middle) / math.sqrt(len(values))
+    return Interval(middle, middle - reach, middle + reach)
 
 
 def harmonic_mean(values: Sequence[float]) -> float:

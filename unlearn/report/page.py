@@ -1,9 +1,9 @@
 """The page of a report: one HTML file that needs nothing beside it, no network and no script."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.manifest import Manifest, Role
@@ -12,7 +12,7 @@ from unlearn.report.people import Person, Said
 from unlearn.report.pictures import png_uri, thumbnail_uri
 from unlearn.report.runs import Model
 from unlearn.report.sweep import Sweep
-from unlearn.report.tables import Table
+from unlearn.report.tables import Table, pairs
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -120,19 +120,6 @@ def breakable(name: str) -> "Markup":
     from markupsafe import Markup, escape
 
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
-
-
-def pairs(values: Mapping[str, Any]) -> str:
-    """Return settings as "key=value, key.inner=value, ...", as they are written on a command line."""
-    return ", ".join(f"{key}={value}" for key, value in _flat(values, ""))
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def match(said: Said) -> Match:

@@ -1,8 +1,9 @@
 """The tables of a report: few columns or all, intervals in brackets, the best method of a column marked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from unlearn.config.schema import Metrics
 from unlearn.metrics.columns import DISTANCE_COLUMNS
@@ -48,6 +49,15 @@ HEADLINES = {
 """Columns of the headline table, by whose definitions they are. The test behind forget quality takes items as drawn
 independently, which those of one person are not: such p-values rank nothing."""
 
+HEADLINE_OF_SEEDS = {
+    **dict.fromkeys(("n", "Settings", "Model Family", "Data"), Better.none),
+    **dict.fromkeys(reversed(DISTANCE_COLUMNS), Better.low),
+    "Shift Forget": Better.none,
+    "Model Utility": Better.high,
+    "Forget Quality": Better.none,
+}
+"""Columns of a leaderboard's headline table."""
+
 LOW, HIGH, GOLD = " Low", " High", " Gold"
 """Endings of columns that belong to another: the ends of its interval, and its value between golds."""
 P_VALUES = ("Forget Quality", "KS Test PVal")
@@ -85,7 +95,11 @@ class Table:
 
 def headline(entries: Sequence[Entry], metrics: Metrics) -> Table:
     """Return what one looks at first, the best method of each column marked."""
-    columns = HEADLINES[metrics]
+    return chosen(entries, HEADLINES[metrics])
+
+
+def chosen(entries: Sequence[Entry], columns: Mapping[str, Better]) -> Table:
+    """Return the table of some columns, the best method of each marked."""
     return _table(entries, list(columns), {column: _best(entries, column, columns[column]) for column in columns})
 
 
@@ -138,6 +152,19 @@ def shown(value: Value, p_value: bool = False) -> str:
         return f"{value:.0e}"
     decimals = next((digits for limit, digits in ((10, 3), (100, 1)) if abs(value) < limit), 0)
     return f"{value:z,.{decimals}f}"
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return settings as "key=value, key.inner=value, ...", as they are written on a command line."""
+    return ", ".join(f"{key}={value}" for key, value in _flat(values, ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def to_markdown(table: Table) -> str:

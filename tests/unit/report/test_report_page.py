@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 import unlearn.report
-from unlearn.report.page import MATCHES, breakable, match, pairs
+from unlearn.report.page import MATCHES, breakable, match
 from unlearn.report.people import Said, people
 from unlearn.report.pictures import SIDE, thumbnail_uri
 from unlearn.report.runs import Kind, dataset_of, read_model
+from unlearn.report.tables import pairs
 
 VOID = {"meta", "img", "source", "wbr", "br"}
 LIMIT = 6 * 2**20
