@@ -27,6 +27,11 @@ class Rows:
     fingerprint: str
 
 
+def results_folder(stress: str | None = None) -> str:
+    """Return the name of the folder in a run's that holds its evaluation, under a stress or (None) without."""
+    return "eval_results" if stress is None else f"eval_results_{stress}"
+
+
 class Role(Enum):
     """What a set measures: what must go, what must stay, what was never touched, or whom no model ever trained on."""
 

@@ -17,11 +17,12 @@ from unlearn.metrics.table import save_rows
 from unlearn.report.config import ReportConfig
 from unlearn.report.gallery import gallery
 from unlearn.report.latex import to_latex
-from unlearn.report.page import Page, Section, to_html
+from unlearn.report.page import Page, to_html
 from unlearn.report.people import people
 from unlearn.report.probes import probes
 from unlearn.report.rows import entries_of
 from unlearn.report.runs import Kind, dataset_of
+from unlearn.report.sections import write_section
 from unlearn.report.study import Study, read_study
 from unlearn.report.tables import headline, to_long_markdown, to_markdown, whole
 
@@ -80,9 +81,8 @@ def write_report(folder: Path, page: Page, study: Study) -> None:
     write_text(folder / "table.tex", to_latex(page.table, f"Unlearned models beside gold. {note.strip()}"))
     (folder / "figures").mkdir(exist_ok=True)
     for section in page.sections:
-        save_rows(section.rows, folder / f"{section.key}.csv")
-        write_text(folder / f"{section.key}.md", _section(section))
-    for figure in (*page.figures, *(figure for section in page.sections for figure in section.figures)):
+        write_section(folder, section)
+    for figure in page.figures:
         write_bytes(folder / "figures" / f"{figure.name}.png", figure.light)
     write_text(folder / "summary.md", summary(page, note, folder))
     write_text(folder / "report.html", to_html(page))
@@ -97,11 +97,6 @@ def summary(page: Page, note: str, folder: Path) -> str:
         f"model's folder.\n"
     )
     return f"{to_markdown(page.table)}\n{note}\n{READING[page.metrics]}\n{files}"
-
-
-def _section(section: Section) -> str:
-    reading = "\n".join(f"* {sentence}" for sentence in section.reading)
-    return f"# {section.title}\n\n{reading}\n\n{to_long_markdown(section.table)}"
 
 
 if __name__ == "__main__":

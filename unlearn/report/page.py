@@ -15,9 +15,10 @@ from unlearn.report.sweep import Sweep
 from unlearn.report.tables import Table, pairs
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
-TEMPLATE = "page.html.jinja"
+TEMPLATE, SECTION_TEMPLATE = "page.html.jinja", "section.html.jinja"
 FEW = 8
 """Models up to which all questions are unfolded; with more, the first of each person."""
 
@@ -101,6 +102,16 @@ class Page:
 
 def to_html(page: Page) -> str:
     """Return the page. Whatever comes from users, data and models is escaped by the template engine."""
+    roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in HEADINGS]
+    return _template(TEMPLATE).render(page=page, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]])
+
+
+def section_html(section: Section, title: str) -> str:
+    """Return a page of one section alone."""
+    return _template(SECTION_TEMPLATE).render(section=section, title=title)
+
+
+def _template(name: str) -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = FileSystemLoader(Path(__file__).parent)
@@ -109,10 +120,7 @@ def to_html(page: Page) -> str:
     )
     environment.filters |= {"png": png_uri, "thumbnail": thumbnail_uri, "match": match}
     environment.filters |= {"breakable": breakable, "pairs": pairs}
-    roles = [(HEADINGS[role], role.value, [p for p in page.people if p.role is role]) for role in HEADINGS]
-    return environment.get_template(TEMPLATE).render(
-        page=page, matches=MATCHES, few=FEW, roles=[role for role in roles if role[2]]
-    )
+    return environment.get_template(name)
 
 
 def breakable(name: str) -> "Markup":

@@ -14,7 +14,7 @@ from unlearn.report.gallery import picture
 from unlearn.report.page import Picture, Section
 from unlearn.report.runs import Model
 from unlearn.report.study import Study
-from unlearn.report.tables import Cell, Line, Table, shown
+from unlearn.report.tables import Cell, Line, Table, between, shown
 
 PLAIN = "as trained"
 """What the figure calls the question that is no probe's."""
@@ -61,11 +61,7 @@ def _measures(study: Study, model: Model, task: str) -> tuple[Interval, Interval
 
 def _cell(study: Study, model: Model, task: str) -> Cell:
     distance, shift = _measures(study, model, task)
-    return Cell(shown(distance.value), f"{_between(distance)}; shift {shift.value:+z.3f} {_between(shift)}")
-
-
-def _between(found: Interval) -> str:
-    return "[n/a]" if found.low is None else f"[{shown(found.low)}, {shown(found.high)}]"
+    return Cell(shown(distance.value), f"{between(distance)}; shift {shift.value:+z.3f} {between(shift)}")
 
 
 def _row(study: Study, model: Model, task: str) -> Row:

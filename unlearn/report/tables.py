@@ -6,7 +6,8 @@ from enum import Enum
 from typing import Any
 
 from unlearn.config.schema import Metrics
-from unlearn.metrics.columns import DISTANCE_COLUMNS
+from unlearn.metrics.bootstrap import Interval
+from unlearn.metrics.columns import DISTANCE_COLUMNS, NO_INTERVAL
 from unlearn.metrics.table import Row, Value, columns_of
 from unlearn.report.rows import Entry
 from unlearn.report.runs import Kind
@@ -165,6 +166,11 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def between(found: Interval) -> str:
+    """Return the ends of an interval as people read them, "[n/a]" where there is none."""
+    return f"[{NO_INTERVAL}]" if found.low is None else f"[{shown(found.low)}, {shown(found.high)}]"
 
 
 def to_markdown(table: Table) -> str:
