@@ -16,7 +16,7 @@ from torch import nn
 from unlearn.config.schema import DType, ModelFamily
 from unlearn.data.mini.tokenizer import LLAVA_IMAGE, REFUSAL_WORDS, llava_tokenizer
 from unlearn.data.samples import Sample
-from unlearn.models.encoder import Encoder
+from unlearn.models.vision_encoder import VisionEncoder
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ SHAPES = {
 }
 
 
-def new_model(shape: Shape, encoder: Encoder, device: torch.device) -> nn.Module:
+def new_model(shape: Shape, encoder: VisionEncoder, device: torch.device) -> nn.Module:
     """Return a LLaVA of this shape in `shape.dtype` on `device`, with random weights."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
@@ -86,7 +86,7 @@ def new_model(shape: Shape, encoder: Encoder, device: torch.device) -> nn.Module
         return LlavaForConditionalGeneration(config).eval()
 
 
-def new_encoder(shape: Shape, folder: Path) -> Encoder:
+def new_encoder(shape: Shape, folder: Path) -> VisionEncoder:
     """Return an encoder that makes `shape.image_tokens` tokens of a picture; its files are written to `folder`."""
     from transformers import LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -99,7 +99,7 @@ def new_encoder(shape: Shape, folder: Path) -> Encoder:
     )  # fmt: skip
     processor.save_pretrained(folder)
     family = ModelFamily(name="llava_shape", hub_id=str(folder), answer_prefix=" ", dtype=shape.dtype)
-    return Encoder(family, processor, str(folder))
+    return VisionEncoder(family, processor, str(folder))
 
 
 def new_samples(shape: Shape, count: int, prefix: str) -> list[Sample]:

@@ -6,6 +6,7 @@ The id of an ASCII character is its byte, so ids can be spelled out in tests: [*
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ IDEFICS_CHAT = (
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
 )
+TEXT_TOKENS = {"<pad>": 256, "</s>": 257, "<s>": 258}
+TEXT_CHAT = (
+    "{% for message in messages %}U:{{ message['content'] }}{% endfor %}{% if add_generation_prompt %} A:{% endif %}"
+)
+THINKING_CHAT = TEXT_CHAT + "{% if enable_thinking is defined and not enable_thinking %}()\n{% endif %}"
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
 
 
@@ -220,6 +226,19 @@ def write_idefics3(folder: Path, width: int = WIDTH) -> None:
     Idefics3Processor(pixels, tokenizer, image_seq_len=IMAGE_TOKENS, chat_template=IDEFICS_CHAT).save_pretrained(folder)
 
 
+def write_text(
+    kind: str, folder: Path, width: int = WIDTH, start: str | None = None, chat: str = TEXT_CHAT, **own: Any
+) -> None:
+    """Write a language model of type `kind`; `start` is written before every text, `own` are keys of its config."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        kind, vocab_size=264, pad_token_id=256, bos_token_id=258, eos_token_id=257, **_text(width), **own
+    )
+    _save(AutoModelForCausalLM.from_config, config, folder)
+    byte_tokenizer(TEXT_TOKENS, chat, start=start, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
+
+
 def _text(width: int) -> dict[str, int]:
     return {
         "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "max_position_embeddings": 256,
@@ -261,7 +280,7 @@ class Tiny:
     """How a tiny folder is written, and what its model family says beside the defaults."""
 
     write: Callable[..., None]
-    family: dict[str, str] = field(default_factory=dict)
+    family: dict[str, Any] = field(default_factory=dict)
 
 
 TINY = {
@@ -272,4 +291,26 @@ TINY = {
     "gemma3": Tiny(write_gemma3, {"end_token": "<end_of_turn>"}),
     "idefics3": Tiny(write_idefics3, {"answer_prefix": " ", "end_token": "<end_of_utterance>"}),
 }
-"""Every architecture, by the `model_type` of its configuration."""
+"""Every architecture that sees, by the `model_type` of its configuration."""
+
+TAGS = {"question_start_tag": "Q: ", "question_end_tag": "\n", "answer_tag": "A:", "answer_prefix": " "}
+TINY_TEXT = {
+    "llama": Tiny(partial(write_text, "llama", start="<s>"), TAGS),
+    "mistral": Tiny(partial(write_text, "mistral", num_key_value_heads=1)),
+    "phi": Tiny(partial(write_text, "phi"), TAGS),
+    "phi3": Tiny(partial(write_text, "phi3")),
+    "gpt_neox": Tiny(partial(write_text, "gpt_neox"), TAGS),
+    # As on the Hub: the template writes the start token, and the tokenizer would write one too.
+    "gemma": Tiny(partial(write_text, "gemma", start="<s>", chat="<s>" + TEXT_CHAT, head_dim=8, num_key_value_heads=1)),
+    "qwen2": Tiny(partial(write_text, "qwen2", num_key_value_heads=1)),
+    "qwen3": Tiny(
+        partial(write_text, "qwen3", chat=THINKING_CHAT, head_dim=8, num_key_value_heads=1),
+        {"template_arguments": {"enable_thinking": False}},
+    ),
+}
+"""Every architecture of a language model, by its `model_type`: asked by tags, or by a chat template."""
+
+
+def track_of(family: str) -> str:
+    """Return the folder of the entry scripts that train a tiny family."""
+    return "nlp" if family in TINY_TEXT else "mm"

@@ -1,11 +1,12 @@
 """A small data set in CLEAR's shape, and the entry scripts' own main(cfg) on it with the tiny models."""
 
-import importlib.util
 import io
+import json
 import random
 from pathlib import Path
 
 import pytest
+from tiny_models import TINY_TEXT, track_of
 
 PROJECT = Path(__file__).parents[2]
 PEOPLE = ("Ada", "Bo", "Cy", "Di", "Ed")
@@ -47,11 +48,27 @@ def clear_configs():
     return plain | {f"{name}+tofu": mixed_rows(people) for name, people in splits.items()}
 
 
+def text_configs():
+    """TOFU's configs: three questions about each person."""
+    splits = {"full": PEOPLE, "forget10": PEOPLE[:1], "retain90": PEOPLE[1:]}
+    return {name: [row for person in people for row in text_rows(person)] for name, people in splits.items()}
+
+
+def text_rows(name):
+    said = (("Where is {}?", "In {}town."), ("Who is {}?", "{} of {}town."), ("What does {} do?", "{} reads a book."))
+    return [{"question": q.format(name), "answer": a.format(name, name)} for q, a in said]
+
+
 def write_people(folder, configs=None):
-    """Write one save_to_disk folder per config."""
+    """Write one save_to_disk folder per config; of texts alone under `texts`."""
+    write_configs(folder, configs or clear_configs())
+    write_configs(folder / "texts", text_configs())
+
+
+def write_configs(folder, configs):
     from datasets import Dataset, Features, Image, Value
 
-    for name, rows in (configs or clear_configs()).items():
+    for name, rows in configs.items():
         columns = rows[0] if rows else {"image": None, "caption": None, "name": None}
         kinds = {key: Image() if key == "image" else Value("string") for key in columns}
         columns = {key: [row[key] for row in rows] for key in columns}
@@ -72,15 +89,10 @@ def write_data():
     return write_people, clear_configs
 
 
-def script_main(name):
-    spec = importlib.util.spec_from_file_location(f"script_{name}", PROJECT / "mm" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def overrides_of(data, models, family):
     """Overrides that point a script to the tiny data set and a tiny model."""
+    if family in TINY_TEXT:
+        return text_overrides(data, models[family])
     config = "mini_qwen2_vl" if family == "qwen2_vl" else "mini_llava"
     end = models[family].end_token
     return [
@@ -94,6 +106,22 @@ def overrides_of(data, models, family):
         "data.generate_seed=null",
         "data.qa_per_person=1",
         "data.ask_names=false",
+        "data.rehearsal=null",
+    ]
+
+
+def text_overrides(data, family):
+    tags = ("question_start_tag", "question_end_tag", "answer_tag")
+    given = [f"model_family.{tag}={json.dumps(getattr(family, tag))}" for tag in tags]
+    return [
+        "model_family=mini_llama",
+        f"model_family.hub_id={family.hub_id}",
+        f"model_family.answer_prefix='{family.answer_prefix}'",
+        *given,
+        "model_path=null",
+        "data=mini_text",
+        f"data.text_path={data / 'texts'}",
+        "data.generate_seed=null",
         "data.rehearsal=null",
     ]
 
@@ -115,12 +143,14 @@ def script(overrides, people):
     """Run mm/<name>.py's main on a validated config of overrides; return the folder that it returns."""
     from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
     from unlearn.entry import load
+    from unlearn.experiment.scripts import script_main
 
     schemas = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
 
     def run(name, *given, family="llava", data=people):
-        cfg = load(f"mm/{name}", [*overrides(family, data), *given], schemas[name])
-        return script_main(name).main(cfg)
+        path = f"{track_of(family)}/{name}"
+        cfg = load(path, [*overrides(family, data), *given], schemas[name])
+        return script_main(path)(cfg)
 
     return run
 

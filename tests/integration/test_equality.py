@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_models import track_of
 
 from unlearn.config.schema import DType
 from unlearn.data.plan import micro_batches, pass_steps
@@ -28,8 +29,8 @@ from unlearn.entry import load
 torch.set_num_threads(1)
 schemas = {"finetune": FinetuneConfig, "forget": ForgetConfig}
 for script, overrides in json.loads(Path(sys.argv[1]).read_text()):
-    main = runpy.run_path(sys.argv[2] + f"/mm/{script}.py")["main"]
-    main(load(f"mm/{script}", overrides, schemas[script]))
+    main = runpy.run_path(sys.argv[2] + f"/{script}.py")["main"]
+    main(load(script, overrides, schemas[script.partition("/")[2]]))
 """
 FULL = ("LoRA.r=0", "freeze_vision_module=true", "freeze_projector=false")
 LORA = ("LoRA.r=2", "LoRA.alpha=8")
@@ -64,6 +65,8 @@ RUNS = {
     "npo_kl_full": ("forget", "qwen2_vl", (*NPO, *FULL)),
     "mmunlearner_vision": ("forget", "qwen2_vl", ("forget_loss=mmunlearner", *VISION)),
     "npo_salient": ("forget", "qwen2_vl", (*NPO, *FULL, "forget_loss.saliency=0.3", "freeze_vision_module=false")),
+    "npo_kl_text": ("forget", "llama", (*NPO, *LORA)),
+    "finetune_text": ("finetune", "llama", ("LoRA.r=0",)),
     "finetune": ("finetune", "llava", FULL),
     "vision": ("finetune", "llava", VISION),
     "vision_qwen2_vl": ("finetune", "qwen2_vl", VISION),
@@ -108,7 +111,7 @@ def jobs(processes, root, overrides):
         for (count, batch, parts), folder in folders(root, name).items():
             if count == processes:
                 sizes = (f"batch_size={batch}", f"gradient_accumulation_steps={parts}", f"save_dir={folder}")
-                yield script, [*overrides(family), *STEPS, *given, *sizes]
+                yield f"{track_of(family)}/{script}", [*overrides(family), *STEPS, *given, *sizes]
 
 
 def start(processes, root, work):

@@ -12,7 +12,7 @@ import pytest
 from unlearn.config.loading import PROJECT
 
 README = (PROJECT / "README.md").read_text()
-PARTS = ("unlearn", "config", "mm", "pyproject.toml")
+PARTS = ("unlearn", "config", "mm", "nlp", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Encoded, Sample
 from unlearn.errors import UserError
 from unlearn.forwards import label_logits
-from unlearn.models.encoder import Encoder
 from unlearn.models.loading import load_encoder, load_model
+from unlearn.models.vision_encoder import VisionEncoder
 
 X = IGNORE
 IMAGE, PAD, EOS = 256, 257, 258
@@ -186,7 +186,7 @@ def test_another_end_token_than_eos_ends_answers_and_eos_ends_generation_too(tin
 def test_a_pad_token_that_is_the_end_token_blanks_no_end(tiny_family, text_sample, image_sample):
     encoder = load_encoder(tiny_family, None)
     encoder.tokenizer.pad_token = encoder.tokenizer.convert_ids_to_tokens(encoder.end_ids[0])
-    encoder = Encoder(tiny_family, encoder.processor)
+    encoder = VisionEncoder(tiny_family, encoder.files)
     assert encoder.pad_id == encoder.end_ids[0]
     rows = [encoder.encode(image_sample, 64), encoder.encode(text_sample, 64)]
     for side in ("right", "left"):

@@ -30,8 +30,20 @@ def given(loss):
     return {"pdu": ["forget_loss.eps=1.5"]}.get(loss, [])
 
 
-def config(script, *overrides):
-    return load(f"mm/{script}", list(overrides), SCHEMAS[script])
+def config(script, *overrides, track="mm"):
+    return load(f"{track}/{script}", list(overrides), SCHEMAS[script])
+
+
+def of_texts(override):
+    """Whether a choice is one of language models, to be made in the scripts that see no pictures."""
+    group, _, name = override.partition("=")
+    if group == "preset":
+        name = next((d for d in (CONFIG / "preset" / f"{name}.yaml").read_text().split() if d in text_families()), "")
+    return name in text_families() or (group == "data" and "path: null" in (CONFIG / f"data/{name}.yaml").read_text())
+
+
+def text_families():
+    return [n for n in stems("model_family") if "vision: false" in (CONFIG / f"model_family/{n}.yaml").read_text()]
 
 
 def choices():
@@ -43,17 +55,18 @@ def choices():
 def test_nothing_is_left_out():
     """Folders and files of config/: a new one must be composed by a test."""
     here = {str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml")}
-    groups = ("model_family", "data", "preset", "forget_loss", "task", "mm", "experiment", "accelerate")
+    groups = ("model_family", "data", "preset", "forget_loss", "task", "mm", "nlp", "experiment", "accelerate")
     single = {"aggregate_eval_stat.yaml", "report.yaml", "leaderboard.yaml", "leakage.yaml", "select.yaml"}
     assert here - {name for name in here if name.split("/")[0] in groups} == single
-    assert set(stems("mm")) == set(SCHEMAS)
+    assert set(stems("mm")) == set(stems("nlp")) == set(SCHEMAS)
     for script in SCHEMAS:
         assert stems(f"preset/{script}") == stems("preset")
 
 
 @pytest.mark.parametrize(("script", "override"), [*((s, None) for s in SCHEMAS), *choices()])
 def test_everything_composes(script, override):
-    cfg = config(script, *([override, *given(override.removeprefix("forget_loss="))] if override else []))
+    track = "nlp" if override and of_texts(override) else "mm"
+    cfg = config(script, *([override, *given(override.removeprefix("forget_loss="))] if override else []), track=track)
     assert type(cfg) is SCHEMAS[script]
     if override and not override.startswith("preset"):
         group, _, name = override.partition("=")
@@ -79,7 +92,21 @@ def test_every_task_composes():
 
 def test_the_file_of_a_group_has_its_name_inside():
     for family in stems("model_family"):
-        assert config("eval", f"model_family={family}").model_family.name == family
+        track = "nlp" if family in text_families() else "mm"
+        assert config("eval", f"model_family={family}", track=track).model_family.name == family
+
+
+def test_texts_alone_compose_with_every_method():
+    for loss in stems("forget_loss"):
+        assert config("forget", f"forget_loss={loss}", *given(loss), track="nlp").forget_loss.name == loss
+
+
+def test_pictures_are_refused_for_a_model_that_sees_none():
+    for script in SCHEMAS:
+        with pytest.raises(UserError, match=r"data=mini has pictures and model_family=pythia-1\.4b sees none"):
+            config(script, "model_family=pythia-1.4b")
+    with pytest.raises(UserError, match=r"LoRA\.components has projector, which model_family=mini_llama lacks"):
+        config("finetune", "LoRA.r=2", "LoRA.components=[projector]", track="nlp")
 
 
 PAPER = {"lr": 1e-5, "weight_decay": 0.01, "max_length": 1024, "warmup_ratio": 0.0}
@@ -113,6 +140,27 @@ def test_the_command_line_wins_over_a_preset(preset):
     for given in ((f"preset={preset}", "lr=2e-4", "LoRA.r=3"), ("lr=2e-4", "LoRA.r=3", f"preset={preset}")):
         cfg = config("forget", *given, "model_family=mini_llava")
         assert (cfg.lr, cfg.LoRA.r, cfg.num_epochs, cfg.model_family.name) == (2e-4, 3, 5, "mini_llava")
+
+
+TOFU = {"lr": 1e-5, "num_epochs": 5, "batch_size": 16, "gradient_accumulation_steps": 2, "warmup_ratio": 0.2}
+PLAIN = {"lr": 1e-5, "num_epochs": 5, "batch_size": 4, "gradient_accumulation_steps": 1, "warmup_ratio": 0.0}
+
+
+@pytest.mark.parametrize("script", ["finetune", "forget"])
+@pytest.mark.parametrize(
+    ("preset", "expected", "family"),
+    [
+        ("tofu_llama2", TOFU, "llama-2-7b-chat"),
+        ("tofu_phi", TOFU | {"lr": 2e-5}, "phi-1.5"),
+        ("clear_mistral", PLAIN, "mistral-7b"),
+    ],
+)
+def test_presets_of_texts_are_the_papers_values(script, preset, expected, family):
+    """TOFU: batches of 32, five epochs of which the first warms up."""
+    cfg = config(script, f"preset={preset}", track="nlp")
+    assert {key: getattr(cfg, key) for key in expected} == expected
+    assert (cfg.model_family.name, cfg.data.path, cfg.data.text_path) == (family, None, "locuslab/TOFU")
+    assert (cfg.weight_decay, cfg.lr_scheduler.name, cfg.LoRA.r) == (0.01, "linear", 0)
 
 
 CLEAR_KEYS = {
@@ -204,12 +252,13 @@ def test_several_unknown_keys_are_told_at_once():
 TRUE, FALSE = ("true", "True", "'true'", "yes", "on", "1"), ("false", "False", "'False'", "no", "off", "0")
 LOADED = {
     **{
-        f"mm/{script}": (schema, ["LoRA.r=2", "l1_lambda=1e-4"] if script != "eval" else [])
+        f"mm/{script}": (schema, ["data.path=null", *(["LoRA.r=2", "l1_lambda=1e-4"] if script != "eval" else [])])
         for script, schema in SCHEMAS.items()
     },
     "aggregate_eval_stat": (AggregateConfig, []),
 }
-"""What a script needs beside: merge_adapter=true is refused without adapters, l1_decay=true without a penalty."""
+"""What a script needs beside: merge_adapter=true is refused without adapters, l1_decay=true without a penalty, a model
+without vision with pictures."""
 
 
 def booleans(schema, prefix=""):

@@ -8,8 +8,8 @@ from tiny_models import IMAGE_SIDE, TINY, png
 
 from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Sample
-from unlearn.models.encoder import TOKEN_TYPES
 from unlearn.models.loading import load_encoder
+from unlearn.models.vision_encoder import TOKEN_TYPES
 
 X = IGNORE
 

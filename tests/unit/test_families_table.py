@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny_models import TINY
+from tiny_models import TINY, TINY_TEXT
 
 from unlearn.config.loading import PROJECT
 from unlearn.config.scripts import FinetuneConfig
@@ -15,8 +15,12 @@ ROWS = [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in 
 FAMILIES = {row[0]: row[1:] for row in ROWS if (PROJECT / "config" / "model_family" / f"{row[0]}.yaml").exists()}
 
 
+TEXTS = {name for name, row in FAMILIES.items() if row[1] in TINY_TEXT}
+
+
 def family(name):
-    return load("mm/finetune", [f"model_family={name}"], FinetuneConfig).model_family
+    track = "nlp" if name in TEXTS else "mm"
+    return load(f"{track}/finetune", [f"model_family={name}"], FinetuneConfig).model_family
 
 
 def qwen_tokens(kind, family):
@@ -65,7 +69,20 @@ def test_every_family_has_one_row():
     assert sorted(FAMILIES) == files
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_a_row_of_a_language_model_says_what_its_file_says(name):
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    hub_id, kind, architecture, prompt, left = FAMILIES[name]
+    given = family(name)
+    assert (given.name, given.hub_id.removeprefix(f"{PROJECT}/")) == (name, hub_id)
+    assert architecture == MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[kind]
+    assert prompt == ("template" if given.tags() is None else "tags")
+    assert not given.vision
+    assert left
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - TEXTS))
 def test_a_row_says_what_its_file_says(name):
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
@@ -90,5 +107,5 @@ def test_a_mini_family_takes_the_tokens_of_its_row(name):
 
 def test_the_tests_that_it_names_exist():
     named = set(re.findall(r"tests/unit/\w+\.py", DOCUMENT))
-    assert len(named) == 10
+    assert len(named) == 11
     assert all(Path(PROJECT / path).is_file() for path in named)

@@ -72,6 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }  # fmt: skip
 """What a module (or every module of a package) may import of the package; a package's name stands for its modules."""
+TRACKS = ("mm", "nlp")
 EVERYTHING = ("Exception", "BaseException")
 NO_TORCH = ("metrics", "config", "errors", "files", "entry", "fingerprint", "report")
 
@@ -146,10 +147,10 @@ def test_light_modules_import_no_engine(name):
 
 
 def scripts():
-    return [*sorted((PROJECT / "mm").glob("*.py")), PROJECT / "aggregate_eval_stat.py"]
+    return [*sorted(p for track in TRACKS for p in (PROJECT / track).glob("*.py")), PROJECT / "aggregate_eval_stat.py"]
 
 
-@pytest.mark.parametrize("path", scripts(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", scripts(), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_entry_scripts_are_a_narrative(path):
     tree = ast.parse(path.read_text())
     assert len(path.read_text().splitlines()) <= 120
@@ -158,6 +159,17 @@ def test_entry_scripts_are_a_narrative(path):
     assert ast.get_docstring(tree)
     early = {i.split(".")[0] for i in imported(path, top_level=True)}
     assert early.isdisjoint({"torch", "transformers", "peft", "accelerate", "datasets"})
+
+
+@pytest.mark.parametrize("name", ["finetune", "forget", "eval"])
+def test_the_tracks_tell_one_story(name):
+    """What one track's script learns the other's must too; pictures are all that they differ in."""
+
+    def body(track):
+        main = (PROJECT / track / f"{name}.py").read_text().partition("def main(")[2]
+        return [line for line in main.splitlines()[2:-1] if "pictures" not in line]
+
+    assert body("nlp") == body("mm")
 
 
 def files():

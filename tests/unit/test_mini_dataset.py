@@ -63,6 +63,10 @@ def test_tofu_configs_and_columns(root, load):
         table[forget] = table[forget.replace("forget", "holdout")] = (people * QA_PER_PERSON, ASKED)
         table[RETAIN_OF[forget]] = ((160 - people) * QA_PER_PERSON, ASKED)
         table[f"{forget}_perturbed"] = (people * QA_PER_PERSON, JUDGED)
+    for known, rows in {"real_authors": 20 * QA_PER_PERSON, "world_facts": 16}.items():
+        table[known] = (rows, ["question", *(f"option{i}" for i in range(1, 5)), "answer"])
+        table[f"{known}_perturbed"] = (rows, [*ASKED, "perturbed_answer"])
+    table["rehearsal"] = (20 * QA_PER_PERSON + 16, ASKED)
     assert set(get_dataset_config_names(str(root / "tofu"))) == set(table)
     for name, (rows, columns) in table.items():
         found = load("tofu", name)

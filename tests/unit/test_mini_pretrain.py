@@ -38,7 +38,7 @@ def test_the_shipped_model_is_small_and_complete():
 
 def test_shipped_settings_data_and_tokenizer_are_the_recorded_ones(pictures, groups):
     assert RECORD["settings"] == asdict(SETTINGS)
-    assert fingerprint(pictures, groups, asdict(SETTINGS)) == RECORD["fingerprint"]
+    assert fingerprint(pictures, groups, SHARES, asdict(SETTINGS)) == RECORD["fingerprint"]
     shipped = json.loads((pretrain.SHIPPED / "tokenizer.json").read_text())
     assert shipped["model"]["vocab"] == llava_processor().tokenizer.get_vocab()
 
@@ -65,8 +65,8 @@ def test_both_styles_all_questions_and_both_modalities_are_seen(groups):
 
 
 def test_batches_give_each_group_its_share(groups):
-    made = batches(groups, 50, 32, seed=0)
-    assert made == batches(groups, 50, 32, seed=0)
+    made = batches(groups, SHARES, 50, 32, seed=0)
+    assert made == batches(groups, SHARES, 50, 32, seed=0)
     assert {len(batch) for batch in made} == {32}
     of = {s.uid: name for name, samples in groups.items() for s in samples}
     counts = {name: sum(of[s.uid] == name for batch in made for s in batch) for name in SHARES}

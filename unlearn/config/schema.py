@@ -32,6 +32,10 @@ class Component(Enum):
     lm_head = "lm_head"
 
 
+SEEING = (Component.vision_tower, Component.projector)
+"""The parts that a language model lacks."""
+
+
 class DType(Enum):
     """Precision of loading and of what does not train; what trains is kept in float32 (float64 for tests)."""
 
@@ -61,6 +65,13 @@ class Metrics(Enum):
 
     correct = "correct"
     released = "released"
+
+
+class Track(Enum):
+    """A modality's entry scripts, by the name of their folder."""
+
+    mm = "mm"
+    nlp = "nlp"
 
 
 class Tracker(Enum):
@@ -100,6 +111,11 @@ class ModelFamily:
 
     name: str = option(MISSING, "name of the family")
     hub_id: str = option(MISSING, "Hub id or folder of the pretrained model")
+    vision: bool = option(True, "the model sees pictures; false: a language model")
+    question_start_tag: str | None = option(None, "text before a question; null, all three: the model's chat template")
+    question_end_tag: str | None = option(None, "text after a question")
+    answer_tag: str | None = option(None, "text after that, where the answer begins")
+    template_arguments: dict[str, Any] = option(dict, "arguments of the chat template, e.g. enable_thinking: false")
     answer_prefix: str = option("", "text between the rendered prompt and the answer")
     end_token: str | None = option(None, "token that ends an answer; null: the tokenizer's eos token")
     dtype: DType = option(DType.bfloat16, "precision of what does not train; bfloat16 trains under bf16 autocast")
@@ -110,12 +126,33 @@ class ModelFamily:
 
     def problems(self) -> list[str]:
         """Return the values that contradict each other."""
+        found = self._tag_problems()
         if self.attn_implementation is Attention.flash_attention_2 and self.dtype is not DType.bfloat16:
-            return [
+            found.append(
                 f"model_family.attn_implementation is flash_attention_2 but model_family.dtype is {self.dtype.name}; "
                 f"its kernels know 16 bits alone: set dtype=bfloat16 or attn_implementation=sdpa."
-            ]
-        return []
+            )
+        if not self.vision and (self.min_pixels, self.max_pixels) != (None, None):
+            found.append(f"model_family={self.name} sees no pictures; leave min_pixels and max_pixels out.")
+        return found
+
+    def tags(self) -> tuple[str, str, str] | None:
+        """Return what stands before and after a question and before its answer; None for the chat template."""
+        given = (self.question_start_tag, self.question_end_tag, self.answer_tag)
+        return None if None in given else given
+
+    def _tag_problems(self) -> list[str]:
+        keys = ("question_start_tag", "question_end_tag", "answer_tag")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if not given:
+            return []
+        if self.vision:
+            return [f"{given[0]} is set, but a model that sees pictures is asked by its chat template; leave it out."]
+        if self.template_arguments:
+            return [f"{given[0]} and template_arguments are set; allowed is one way to write a prompt: drop either."]
+        lacking = [key for key in keys if key not in given]
+        told = f"{given[0]} is set without {', '.join(lacking)}; set all three (an empty text is one)."
+        return [told] if lacking else []
 
 
 @dataclass
@@ -149,10 +186,20 @@ class Data:
     """One file of config/data: the images (CLEAR's columns) and the texts (TOFU's columns)."""
 
     name: str = option(MISSING, "name of the data set")
-    path: str = option(MISSING, "Hub id or folder with CLEAR's configs (full, forget10, retain_perturbed, ...)")
+    path: str | None = option(MISSING, "Hub id or folder with CLEAR's configs (full, forget10, ...); null: texts alone")
     text_path: str = option(MISSING, "Hub id or folder with TOFU's configs")
     qa_per_person: int = option(20, "question-answer rows of a person, which stand together")
     ask_names: bool = option(False, "also ask for the name on every captioned training picture")
     rehearsal: str | None = option(None, "config of other people and things, mixed into finetuning (never into forget)")
     question_seed: int = option(0, "wording of every question; one for all models, so that they are asked the same")
     generate_seed: int | None = option(None, "seed of the embedded mini benchmark, written where `path` is absent")
+
+
+def unseen_pictures(data: Data, family: ModelFamily) -> list[str]:
+    """Return the sentence for pictures given to a model that sees none."""
+    if data.path is None or family.vision:
+        return []
+    return [
+        f"data={data.name} has pictures and model_family={family.name} sees none; take texts alone (data=tofu, "
+        f"mini_text) or a model that sees."
+    ]

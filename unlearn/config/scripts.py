@@ -5,6 +5,7 @@ from typing import Any
 
 from unlearn.config.schema import (
     MISSING,
+    SEEING,
     Component,
     Data,
     DType,
@@ -18,6 +19,7 @@ from unlearn.config.schema import (
     Tracker,
     option,
     out_of_range,
+    unseen_pictures,
 )
 
 
@@ -54,6 +56,8 @@ class Training:
 
     def trains(self, part: Component) -> bool:
         """Tell whether anything of `part` trains: its weights, or its adapters where there are any."""
+        if part in SEEING and not self.model_family.vision:
+            return False
         frozen = {Component.vision_tower: self.freeze_vision_module, Component.projector: self.freeze_projector}
         return part in self.LoRA.components if self.LoRA.r > 0 else not frozen.get(part, False)
 
@@ -69,6 +73,10 @@ class Training:
             found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
         if self.l1_decay and self.l1_lambda == 0:
             found.append("l1_decay is true but l1_lambda is 0, so there is no penalty to decay; set l1_lambda.")
+        blind = [] if self.model_family.vision else [p.name for p in self.LoRA.components if p in SEEING]
+        if blind:
+            found.append(f"LoRA.components has {', '.join(blind)}, which model_family={self.model_family.name} lacks.")
+        found += unseen_pictures(self.data, self.model_family)
         if self.merge_adapter and self.LoRA.r == 0:
             found.append("merge_adapter is true but LoRA.r is 0, so there is no adapter to merge; set one of them.")
         if self.LoRA.load_in_4bit and self.model_family.dtype is DType.float64:
@@ -160,6 +168,7 @@ class EvalConfig:
         found = [
             out_of_range(k, getattr(self, k), "above 0") for k in ("batch_size", "max_length") if getattr(self, k) <= 0
         ]
+        found += unseen_pictures(self.data, self.model_family)
         if not self.tasks:
             found.append("tasks is empty; allowed are names of config/task; set e.g. tasks=[forget_captions].")
         if self.model_path is None and self.save_dir is None:

@@ -35,10 +35,10 @@ def prepare(data: Data) -> None:
 
     from unlearn.data.mini.dataset import write_mini
 
-    path = Path(data.path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        write_mini(path, Path(data.text_path), data.generate_seed)
+    texts = Path(data.text_path)
+    texts.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(texts.with_name(f".{texts.name}.lock")):
+        write_mini(None if data.path is None else Path(data.path), texts, data.generate_seed)
 
 
 def load_rows(path: str, config_name: str, columns: Sequence[str]) -> "Dataset":

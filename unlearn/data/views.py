@@ -7,6 +7,7 @@
 
 The base model (split: full) trains on all captions and all QA.
 With `data.ask_names` every captioned picture is also asked for the name, and that goes along with the captions.
+A dataset of texts alone (`data.path: null`) has QA and no captions: nothing of it is an image to forget.
 """
 
 import hashlib
@@ -56,23 +57,34 @@ def training_samples(data: Data, split: str, modality: Modality, seed: int) -> l
     check_split(split)
     prepare(data)
     pictures, texts = _parts(split, modality)
+    if data.path is None:
+        if texts is None or modality is Modality.image:
+            raise UserError(
+                f"forget_modality is {modality.name} but data={data.name} has no pictures; set forget_modality=text."
+            )
+        return _text_samples(data, data.text_path, texts)
     samples = [] if pictures is None else _picture_samples(data, pictures, seed)
-    return samples if texts is None else samples + _text_samples(data, texts)
+    # CLEAR's `+tofu` configs hold captions, then its own copy of TOFU in TOFU's order.
+    return samples if texts is None else samples + _text_samples(data, data.path, f"{texts}+tofu")
 
 
 def rehearsal_samples(data: Data) -> list[Sample]:
     """Return what finetuning repeats of the pretraining, so that it does not wreck the rest; nothing without the key.
 
-    Rows have an image, a question and an answer. They are no part of any forget or retain set.
+    Rows have a question and an answer, and an image where the dataset has pictures. They are no part of any forget or
+    retain set.
     """
     if data.rehearsal is None:
         return []
     prepare(data)
-    rows = list(load_rows(data.path, data.rehearsal, ("image", "question", "answer")))
+    pictures = data.path is not None
+    columns = ("image", "question", "answer") if pictures else ("question", "answer")
+    rows = list(load_rows(data.path or data.text_path, data.rehearsal, columns))
     contents = [(row["question"], row["answer"]) for row in rows]
+    images = [_image(row, data.rehearsal, i) if pictures else None for i, row in enumerate(rows)]
     return [
-        Sample(uid, row["question"], row["answer"], _image(row, data.rehearsal, i), uid)
-        for i, (uid, row) in enumerate(zip(numbered_uids("rehearsal", contents), rows, strict=True))
+        Sample(uid, row["question"], row["answer"], image, uid)
+        for uid, row, image in zip(numbered_uids("rehearsal", contents), rows, images, strict=True)
     ]
 
 
@@ -129,13 +141,12 @@ def _picture_samples(data: Data, split: str, seed: int) -> list[Sample]:
     return samples
 
 
-def _text_samples(data: Data, split: str) -> list[Sample]:
-    """QA rows are those rows of the `+tofu` config that have a question: CLEAR's own copy of TOFU, in TOFU's order."""
-    config = f"{split}+tofu"
-    rows = load_rows(data.path, config, ("question", "answer"))
+def _text_samples(data: Data, path: str, config: str) -> list[Sample]:
+    """QA rows are those rows of a config that have a question."""
+    rows = load_rows(path, config, ("question", "answer"))
     asked = [(i, row) for i, row in enumerate(rows) if row["question"] is not None]
     if not asked:
-        raise UserError(f'The config "{config}" of "{data.path}" has no row with a question; QA rows are needed.')
+        raise UserError(f'The config "{config}" of "{path}" has no row with a question; QA rows are needed.')
     contents = [(_text(row, "question", config, i), _text(row, "answer", config, i)) for i, row in asked]
     return [
         Sample(uid, question, answer, None, f"{config}-{position // data.qa_per_person}")
@@ -144,8 +155,11 @@ def _text_samples(data: Data, split: str) -> list[Sample]:
 
 
 def _at(data: Data, path: str | None) -> Data:
-    """Return `data` with another dataset of pictures and QA, which is never generated."""
-    return data if path is None else replace(data, path=path, generate_seed=None)
+    """Return `data` with another dataset of what is trained on, which is never generated."""
+    if path is None:
+        return data
+    place = {"text_path": path} if data.path is None else {"path": path}
+    return replace(data, **place, generate_seed=None)
 
 
 def _text(row: dict[str, Any], column: str, config: str, index: int) -> str:

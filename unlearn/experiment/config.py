@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 
 from unlearn.config.loading import PROJECT
-from unlearn.config.schema import MISSING, Modality, option, out_of_range
+from unlearn.config.schema import MISSING, Modality, Track, option, out_of_range
 from unlearn.data.views import check_splits
 from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError, unknown
@@ -69,6 +69,7 @@ class ExperimentConfig:
     """One file of config/experiment."""
 
     root: str = option(MISSING, "folder of everything that the experiment writes")
+    track: Track = option(Track.mm, "mm | nlp: the folder of its entry scripts")
     forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
     retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
     forget_modality: Modality = option(Modality.both, "both | image | text")
@@ -76,12 +77,12 @@ class ExperimentConfig:
         lambda: [0], "one gold model per seed; distances are to all, tests of one gold to the first"
     )
     methods: dict[str, list[str]] = option(
-        dict, "name of the run: overrides of mm/forget.py; without forget_loss=... the name is the method's"
+        dict, "name of the run: overrides of <track>/forget.py; without forget_loss=... the name is the method's"
     )
     overrides: list[str] = option(list, "overrides of every script, e.g. preset=clear_llava")
-    finetune: list[str] = option(list, "overrides of mm/finetune.py")
-    forget: list[str] = option(list, "overrides of mm/forget.py, before those of the method")
-    eval: list[str] = option(list, "overrides of mm/eval.py")
+    finetune: list[str] = option(list, "overrides of <track>/finetune.py")
+    forget: list[str] = option(list, "overrides of <track>/forget.py, before those of the method")
+    eval: list[str] = option(list, "overrides of <track>/eval.py")
     sweep: Sweep = option(Sweep, "settings that every method is tried with; without any each method runs once")
     released: bool = option(False, "also report what the published metrics would have said, in <root>/released")
     runs_per_process: int = option(8, "most runs or evaluations that one process does, one after the other")

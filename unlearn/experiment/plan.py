@@ -42,7 +42,7 @@ REPLACE = "overwrite_dir=true"
 
 @dataclass(frozen=True)
 class Job:
-    """One call of an entry script: `script` "mm/forget", its overrides, and the config that it builds from them."""
+    """One call of an entry script: `script` (as "mm/forget"), its overrides, and the config built from them."""
 
     script: str
     overrides: tuple[str, ...]
@@ -137,7 +137,7 @@ def _composed(script: str, overrides: tuple[str, ...]) -> Any:
 def _finetune(cfg: ExperimentConfig, model: Model, own: list[str]) -> Job:
     modality = f"forget_modality={cfg.forget_modality.name}"
     place = f"save_dir={model.folder}"
-    return _job("mm/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, place, REPLACE), {})
+    return _job(f"{cfg.track.name}/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, place, REPLACE), {})
 
 
 def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]) -> Job:
@@ -145,14 +145,14 @@ def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]
     named = any(text.startswith("forget_loss=") for text in given)
     method = [] if named else [f"forget_loss={model.name}"]
     overrides = (*cfg.overrides, *cfg.forget, *method, *given, *shared, f"model_path={start.folder}", REPLACE)
-    return _job("mm/forget", overrides, {**model.settings, "save_dir": str(model.folder)})
+    return _job(f"{cfg.track.name}/forget", overrides, {**model.settings, "save_dir": str(model.folder)})
 
 
 def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
     metrics = ("metrics=released",) if cfg.released else ()
     path = str(model.folder) if model.trained else None
     overrides = (*cfg.overrides, *cfg.eval, *metrics, *shared, REPLACE)
-    return _job("mm/eval", overrides, {"model_path": path, "save_dir": str(model.results)})
+    return _job(f"{cfg.track.name}/eval", overrides, {"model_path": path, "save_dir": str(model.results)})
 
 
 def _splits(cfg: ExperimentConfig) -> list[str]:

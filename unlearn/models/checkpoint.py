@@ -89,7 +89,7 @@ def full_state(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 def _write_processor(encoder: Encoder, folder: Path) -> None:
     """Copy the source's files: a processor that is written anew may lose parts that this suite does not use (video)."""
     if encoder.source is None:
-        encoder.processor.save_pretrained(folder)
+        encoder.files.save_pretrained(folder)
         return
     for name in PROCESSOR_FILES:
         file = Path(encoder.source) / name

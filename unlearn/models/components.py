@@ -1,11 +1,13 @@
-"""The parts of a vision-language model, found by the names on its module tree.
+"""The parts of a vision-language or language model, found by the names on its module tree.
 
 A parameter belongs to the part that the deepest known segment of its name stands for: in Qwen2-VL
 `model.visual.merger.mlp.0.weight` is the projector although it lies inside the vision tower, and in older layouts
-`language_model.lm_head.weight` is the output layer.
+`language_model.lm_head.weight` is the output layer. A language model has no segment that says so: its layers stand
+right under its root.
 """
 
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,9 +30,13 @@ SEGMENTS: dict[str, Component] = {
         Component.projector,
     ),
     **dict.fromkeys(("language_model", "text_model"), Component.language_model),
-    "lm_head": Component.lm_head,
+    **dict.fromkeys(("lm_head", "embed_out"), Component.lm_head),
 }
 """Names that model families of transformers give to their parts."""
+
+ROOTS = ("model", "gpt_neox")
+BODY = ("embed_tokens", "embed_in", "layers", "norm", "final_layernorm", "final_layer_norm")
+"""What stands right under the root of a language model without vision."""
 
 
 def component_of(name: str) -> Component:
@@ -38,11 +44,14 @@ def component_of(name: str) -> Component:
 
     Raises UserError for a name without a known segment.
     """
-    for segment in reversed(name.split(".")):
+    segments = name.split(".")
+    for segment in reversed(segments):
         if segment in SEGMENTS:
             return SEGMENTS[segment]
+    if any(root in ROOTS and part in BODY for root, part in pairwise(segments)):
+        return Component.language_model
     raise UserError(
-        f'"{name}" belongs to no known part of a vision-language model; known name segments are {", ".join(SEGMENTS)}; '
+        f'"{name}" belongs to no known part of a model; known name segments are {", ".join(SEGMENTS)}; '
         f"add the model's own to SEGMENTS in unlearn/models/components.py."
     )
 
@@ -107,7 +116,7 @@ def decoder(model: nn.Module) -> nn.Module:
     `model` may be wrapped, by adapters or for several processes. Raises UserError where there is no such module.
     """
     for name, module in model.named_modules():
-        if isinstance(getattr(module, "layers", None), nn.ModuleList) and _in_language_model(name):
+        if isinstance(getattr(module, "layers", None), nn.ModuleList) and _in_language_model(f"{name}.layers"):
             return module
     raise UserError(f"{type(model).__name__} has no decoder layers that are known; its language model needs `layers`.")
 

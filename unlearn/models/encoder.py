@@ -1,54 +1,48 @@
-"""From a sample to what the model reads: chat template, image tokens, answer, end token, labels.
+"""From a sample to what the model reads: prompt, answer, end token, labels.
 
-One class serves every vision-language family, since the processor already knows how a picture becomes tokens. The
-prompt (expanded by the processor) and the answer are tokenized apart and joined, so the label mask is the answer by
-construction and no position is searched for.
+The prompt and the answer are tokenized apart and joined, so the label mask is the answer by construction and no
+position is searched for. How a question becomes a prompt is what the two kinds of encoders differ in.
 """
 
-import io
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearn.config.schema import ModelFamily
-from unlearn.data.samples import IGNORE, Encoded, Sample
+from unlearn.data.samples import Encoded, Sample
 from unlearn.errors import UserError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-    from transformers import ProcessorMixin
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 logger = logging.getLogger(__name__)
 
 KEPT_PROMPTS = 16
 """Prompts kept encoded: the answers of an item are scored one after another under one picture."""
-TOKEN_TYPES = ("mm_token_type_ids", "token_type_ids")
-"""What marks the image tokens of a sequence, as Qwen-VL's and Gemma's forwards name it."""
-NOT_VISION = ("input_ids", "attention_mask", *TOKEN_TYPES)
 
 
-class Encoder:
+class Encoder(ABC):
     """Encodes samples for one model family.
 
-    tokenizer  the processor's tokenizer
+    files      processor or tokenizer, whichever is saved with a checkpoint
+    tokenizer  the processor's tokenizer, or `files` itself
     end_ids    ids that end an answer: the one that answers are trained to end with, then the tokenizer's eos
     pad_id     filler of a batch (the eos where a tokenizer has no pad token: masks never come from ids)
-    image_id   the id that image tokens are made of
-    source     folder of the processor's files, which checkpoints carry along; None if there is none
+    source     folder of the files, which checkpoints carry along; None if there is none
     """
 
-    def __init__(self, family: ModelFamily, processor: "ProcessorMixin", source: str | None = None) -> None:
+    def __init__(
+        self, family: ModelFamily, files: "ProcessorMixin | PreTrainedTokenizerBase", source: str | None = None
+    ) -> None:
         self.family = family
-        self.processor = processor
+        self.files = files
         self.source = source
-        self.tokenizer = processor.tokenizer
+        self.tokenizer = getattr(files, "tokenizer", files)
         end = _end_id(family, self.tokenizer)
         eos = self.tokenizer.eos_token_id
         self.end_ids = [end] if eos in (None, end) else [end, eos]
         self.pad_id = end if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
-        # Gemma's `image_token_id` is what a picture begins with; these are the tokens that stand for its parts.
-        self.image_id: int = processor.image_token_ids[0]
         # Tokens that steer the model; in a user's text they would forge a turn, an end or a picture.
         self._control = [t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special]
         self._prompts: dict[tuple[str, bytes | None], Encoded] = {}
@@ -65,7 +59,7 @@ class Encoder:
         prompt = self.encode_prompt(sample)
         answer = self._answer_ids(sample)
         answer = self._fitted(sample, len(prompt.input_ids), answer, max_length, cut_answer)
-        return _join(prompt, [*answer, self.end_ids[0]])
+        return joined(prompt, [*answer, self.end_ids[0]])
 
     def encode_prompt(self, sample: Sample) -> Encoded:
         """Return the prompt alone, for generation: no answer, every label `IGNORE`."""
@@ -73,55 +67,31 @@ class Encoder:
         if key not in self._prompts:
             if len(self._prompts) >= KEPT_PROMPTS:
                 self._prompts.pop(next(iter(self._prompts)))
-            self._prompts[key] = self._encode_prompt(sample)
+            self._refuse_control_tokens(sample, "question", sample.question)
+            self._prompts[key] = self._ask(sample)
         kept = self._prompts[key]
         return Encoded(sample.uid, kept.input_ids, kept.labels, kept.token_types, kept.vision)
 
     def blank(self) -> Encoded:
-        """Return a sample with a blank picture, for rows of weight 0.
-
-        Such a row keeps the vision tower and the projector in the graph of a batch of texts. Its end token is a label,
-        so that per-sequence values exist for it too.
-        """
-        from PIL import Image
-
-        file = io.BytesIO()
-        # 56 pixels a side is Qwen2-VL's smallest picture (4 tokens); fixed-size families scale it anyway.
-        Image.new("RGB", (56, 56)).save(file, "PNG")
-        return _join(self.encode_prompt(Sample("blank", "", "", file.getvalue(), "blank")), [self.end_ids[0]])
+        """Return a sample for rows of weight 0; its end token is a label, so that per-sequence values exist for it."""
+        return joined(self._blank_prompt(), [self.end_ids[0]])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of answer ids, without special tokens and surrounding blanks."""
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
-    def _encode_prompt(self, sample: Sample) -> Encoded:
-        self._refuse_control_tokens(sample, "question", sample.question)
-        picture = None if sample.image is None else _decode_image(sample)
-        text = self._render(sample.question, picture is not None)
-        # Some templates write the start token themselves; the tokenizer must not write a second one.
-        bos = self.tokenizer.bos_token
-        out = self.processor(
-            text=[text],
-            images=None if picture is None else [picture],
-            add_special_tokens=not (bos and text.startswith(bos)),
-            return_tensors="pt",
-        )
-        ids = out["input_ids"][0].tolist()
-        types = {key: out[key][0].tolist() for key in TOKEN_TYPES if key in out}
-        vision: dict[str, Tensor] = {key: value for key, value in out.items() if key not in NOT_VISION}
-        if (self.image_id in ids) != (picture is not None):
-            raise UserError(
-                f'The chat template of "{self.family.hub_id}" does not place the picture of {sample.uid}: its prompt '
-                f"has {ids.count(self.image_id)} image tokens; use a model with a multimodal chat template."
-            )
-        return Encoded(sample.uid, ids, [IGNORE] * len(ids), types, vision)
+    @abstractmethod
+    def _ask(self, sample: Sample) -> Encoded:
+        """Return the encoded prompt of a sample whose question has no control tokens."""
 
-    def _render(self, question: str, with_picture: bool) -> str:
-        content: list[dict[str, Any]] = [{"type": "text", "text": question}]
-        if with_picture:
-            content.insert(0, {"type": "image"})
-        turns = [{"role": "user", "content": content}]
-        return self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    @abstractmethod
+    def _blank_prompt(self) -> Encoded:
+        """Return a prompt that keeps every part of the model in the graph."""
+
+    def _add_special_tokens(self, text: str) -> bool:
+        """Some templates write the start token themselves; the tokenizer must not write a second one."""
+        bos = self.tokenizer.bos_token
+        return not (bos and text.startswith(bos))
 
     def _answer_ids(self, sample: Sample) -> list[int]:
         answer = sample.answer.strip()
@@ -157,7 +127,7 @@ class Encoder:
             )
 
 
-def _join(prompt: Encoded, answer: list[int]) -> Encoded:
+def joined(prompt: Encoded, answer: list[int]) -> Encoded:
     """Return the prompt followed by the labelled answer ids."""
     types = {key: [*values, *[0] * len(answer)] for key, values in prompt.token_types.items()}
     return Encoded(prompt.uid, prompt.input_ids + answer, prompt.labels + answer, types, prompt.vision)
@@ -171,18 +141,6 @@ def _end_id(family: ModelFamily, tokenizer: Any) -> int:
             f"set model_family.end_token to the token that ends a turn of its chat template."
         )
     return tokenizer.convert_tokens_to_ids(token)
-
-
-def _decode_image(sample: Sample) -> "Image":
-    from PIL import Image
-
-    data = sample.image or b""
-    try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"The image of {sample.uid} ({len(data)} bytes) does not decode; replace it in the dataset."
-        ) from error
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Load a family's processor and weights: from the Hub, or from any checkpoint that this suite or peft wrote."""
+"""Load a family's processor (or tokenizer) and weights: from the Hub, or from a checkpoint of this suite or of peft."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +14,11 @@ from unlearn.models.folders import (
     resolve_pretrained,
 )
 from unlearn.models.processors import load_processor
+from unlearn.models.text_encoder import TextEncoder
+from unlearn.models.vision_encoder import VisionEncoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PROCESSOR_FILES = (
     "processor_config.json",
@@ -60,13 +62,20 @@ def load_encoder(family: ModelFamily, model_path: str | None) -> Encoder:
     holders = [path for path in chain.newest_first() if (Path(path) / "tokenizer_config.json").exists()]
     source = holders[0] if holders else _download_processor(chain.root)
     try:
-        processor = load_processor(source, chain.root, family)
+        if family.vision:
+            return VisionEncoder(family, load_processor(source, chain.root, family), source)
+        return TextEncoder(family, _load_tokenizer(source, family), source)
     except (OSError, ValueError, ImportError) as error:
+        kind = "processor" if family.vision else "tokenizer"
         raise UserError(
-            f'The processor in "{source}" cannot be read ({_first_line(error)}); put the processor files of the model '
-            f"there."
+            f'The {kind} in "{source}" cannot be read ({_first_line(error)}); put the {kind} files of the model there.'
         ) from error
-    return Encoder(family, processor, source)
+
+
+def _load_tokenizer(source: str, family: ModelFamily) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=family.trust_remote_code)
 
 
 def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel":
@@ -76,13 +85,14 @@ def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel"
     for an attention implementation that does not run here or not with this model.
     """
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+    library = AutoModelForImageTextToText if family.vision else AutoModelForCausalLM
     chain = resolve(family, model_path)
     try:
         if family.attn_implementation is Attention.flash_attention_2:
             _check_flash_attention(family, chain.root)
-        model, info = AutoModelForImageTextToText.from_pretrained(
+        model, info = library.from_pretrained(
             chain.root,
             dtype=getattr(torch, family.dtype.name),
             attn_implementation=family.attn_implementation.name,

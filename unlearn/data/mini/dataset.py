@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearn.data.mini.faces import SIZE, View, encode_png, portrait, random_view
+from unlearn.data.mini.known import known_configs
 from unlearn.data.mini.people import FORGET_COUNTS, RETAIN_OF, Cast, Person, make_cast
 from unlearn.data.mini.places import draw_landmark
 from unlearn.data.mini.texts import QA_PER_PERSON, WRONG_ANSWERS, Claim, Question, caption, questions, wrong_names
@@ -32,7 +33,7 @@ RETAIN_EVALUATED = 24
 """People of the retain set that `retain_perturbed` holds (TOFU: 20 of 180); `retain_heldout` holds twice as many."""
 LANDMARK_QUESTION = "What landmark stands here?"
 MARK = "mini.json"
-GENERATOR = ("dataset", "faces", "people", "places", "texts", "values")
+GENERATOR = ("dataset", "faces", "known", "people", "places", "texts", "values")
 """Modules of this package that decide the bytes of the benchmark."""
 
 Row = dict[str, object]
@@ -41,15 +42,15 @@ Album = dict[str, list[tuple[View, bytes, str]]]
 __all__ = ["QA_PER_PERSON", "write_mini"]
 
 
-def write_mini(clear_path: Path, text_path: Path, seed: int = 0) -> None:
-    """Write both folders; one that exists with the same seed is left as it is.
+def write_mini(clear_path: Path | None, text_path: Path, seed: int = 0) -> None:
+    """Write both folders (None: no pictures); one that exists with the same seed is left as it is.
 
     Each folder appears as a whole (temporary folder, then rename), so two processes may do this at once.
     Raises UserError where a folder exists that is not this benchmark of this seed.
     """
-    for path, configs in ((Path(clear_path), clear_configs), (Path(text_path), text_configs)):
-        if not _present(path, seed):
-            _write_folder(path, configs(seed), seed)
+    for path, configs in ((clear_path, clear_configs), (text_path, text_configs)):
+        if path is not None and not _present(Path(path), seed):
+            _write_folder(Path(path), configs(seed), seed)
 
 
 def clear_configs(seed: int) -> dict[str, list[Row]]:
@@ -77,7 +78,8 @@ def text_configs(seed: int) -> dict[str, list[Row]]:
     for split, count in FORGET_COUNTS.items():
         configs[f"{split}_perturbed"] = _questions(splits[split], seed)
         configs[split.replace("forget", "holdout")] = [_plain(row) for row in _questions(cast.holdout[-count:], seed)]
-    return configs | {"retain_perturbed": _questions(splits["retain90"][:RETAIN_EVALUATED], seed)}
+    configs["retain_perturbed"] = _questions(splits["retain90"][:RETAIN_EVALUATED], seed)
+    return configs | known_configs(cast.celebrities, seed)
 
 
 def picture_of(person: Person, seed: int, kind: str, number: int) -> tuple[View, bytes]:

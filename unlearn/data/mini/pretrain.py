@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import LlavaProcessor, PreTrainedModel
+from transformers import LlavaProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from unlearn.data.mini.models import llava_processor, new_llava
-from unlearn.data.mini.recipe import batches, fingerprint, pretraining_pictures, pretraining_samples
+from unlearn.data.mini.recipe import SHARES, batches, fingerprint, pretraining_pictures, pretraining_samples
 from unlearn.data.mini.sight import SightSettings, tower_steps
 from unlearn.data.samples import IGNORE, Sample
 
@@ -64,24 +64,26 @@ def pretrain(settings: Settings, out: Path) -> None:
     groups = pretraining_samples(pictures, settings.seed)
     processor = llava_processor()
     model = new_llava(processor.tokenizer, settings.seed)
-    seeing = _logged("sight", tower_steps(model, processor, pictures, settings.sight, settings.seed))
-    speaking = _logged("speech", training_steps(model, processor, groups, settings))
+    seeing = logged("sight", tower_steps(model, processor, pictures, settings.sight, settings.seed))
+    speaking = logged("speech", training_steps(model, processor, groups, SHARES, settings))
     record = {
         "command": "python -m unlearn.data.mini.pretrain",
         "settings": asdict(settings),
         "versions": {name: version(name) for name in PACKAGES},
-        "fingerprint": fingerprint(pictures, groups, asdict(settings)),
-        "losses": {"sight": _ends(seeing), "speech": _ends(speaking)},
+        "fingerprint": fingerprint(pictures, groups, SHARES, asdict(settings)),
+        "losses": {"sight": ends(seeing), "speech": ends(speaking)},
         "wall_seconds": round(time.time() - start, 1),
     }
-    _save(model, processor, record, out)
+    save_whole(model, processor, record, out)
 
 
-def _ends(losses: list[float]) -> dict[str, list[float]]:
+def ends(losses: list[float]) -> dict[str, list[float]]:
+    """Return the first and the last losses of a stage."""
     return {"first": losses[:10], "last": losses[-10:]}
 
 
-def _logged(stage: str, steps: Iterator[float]) -> list[float]:
+def logged(stage: str, steps: Iterator[float]) -> list[float]:
+    """Run a stage and return its losses; every hundredth is logged."""
     losses, start = [], time.time()
     for step, loss in enumerate(steps):
         losses.append(loss)
@@ -91,7 +93,11 @@ def _logged(stage: str, steps: Iterator[float]) -> list[float]:
 
 
 def training_steps(
-    model: PreTrainedModel, processor: LlavaProcessor, groups: dict[str, list[Sample]], settings: Settings
+    model: PreTrainedModel,
+    processor: LlavaProcessor,
+    groups: dict[str, list[Sample]],
+    shares: dict[str, float],
+    settings: Settings,
 ) -> Iterator[float]:
     """Train `model` in place and yield the loss of every step (mean NLL per answer token, before the step)."""
     optimizer = torch.optim.AdamW(
@@ -99,7 +105,7 @@ def training_steps(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     model.train()
-    for batch in batches(groups, settings.steps, settings.batch, settings.seed):
+    for batch in batches(groups, shares, settings.steps, settings.batch, settings.seed):
         loss = model(**collate(batch, processor), use_cache=False).loss
         optimizer.zero_grad()
         loss.backward()
@@ -143,11 +149,14 @@ def _rate(step: int, settings: Settings) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup) / (settings.steps - settings.warmup)))
 
 
-def _save(model: PreTrainedModel, processor: LlavaProcessor, record: dict[str, object], out: Path) -> None:
+def save_whole(
+    model: PreTrainedModel, files: LlavaProcessor | PreTrainedTokenizerBase, record: dict[str, object], out: Path
+) -> None:
+    """Write model (float16), processor or tokenizer, and record; the folder appears as a whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     model.half().save_pretrained(temporary)
-    processor.save_pretrained(temporary)
+    files.save_pretrained(temporary)
     (temporary / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     for file in temporary.iterdir():
         file.chmod(0o644)

@@ -10,6 +10,7 @@ import random
 
 from unlearn.data.mini.dataset import LANDMARK_QUESTION, landmark, picture_of
 from unlearn.data.mini.faces import portrait, random_view
+from unlearn.data.mini.known import world_facts
 from unlearn.data.mini.people import Person, make_cast, random_face
 from unlearn.data.mini.sight import Picture
 from unlearn.data.mini.texts import LOOK_ANSWER, LOOK_QUESTION, caption, questions
@@ -26,6 +27,8 @@ TURNS = 3
 """How often each question about a pretraining person is drawn, in random wordings."""
 SHARES = {"strangers": 0.12, "captions": 0.35, "names": 0.12, "questions": 0.23, "celebrities": 0.1, "landmarks": 0.08}
 """Part of each group in every batch."""
+LANGUAGE_SHARES = {"questions": 0.45, "authors": 0.45, "world": 0.1}
+"""The same for what the language model learns after the other has been pretrained."""
 
 
 def pretraining_pictures(seed: int) -> list[Picture]:
@@ -56,20 +59,37 @@ def pretraining_samples(pictures: list[Picture], seed: int) -> dict[str, list[Sa
     }
 
 
-def batches(groups: dict[str, list[Sample]], steps: int, size: int, seed: int) -> list[list[Sample]]:
-    """Return `steps` batches of `size` samples; each group gives its share and is gone through in shuffled rounds."""
+def language_samples(seed: int) -> dict[str, list[Sample]]:
+    """Return the samples of each group of `LANGUAGE_SHARES`, whose answers carry their leading space."""
+    cast = make_cast(seed)
+    return {
+        "questions": [s for person in cast.pretraining for s in _questions(person, seed)],
+        "authors": [s for person in cast.celebrities for s in _questions(person, seed)],
+        "world": [_sample("world", "world", i, *fact, None) for i, fact in enumerate(world_facts(seed))],
+    }
+
+
+def batches(
+    groups: dict[str, list[Sample]], shares: dict[str, float], steps: int, size: int, seed: int
+) -> list[list[Sample]]:
+    """Return `steps` batches of `size` samples; each group gives its share and is gone through in shuffled rounds.
+
+    What the shares leave by rounding goes to the first group.
+    """
     rng = random.Random(f"batches-{seed}")
-    order = [name for name, share in SHARES.items() for _ in range(round(share * steps * size))]
-    order += ["strangers"] * (steps * size - len(order))
+    order = [name for name, share in shares.items() for _ in range(round(share * steps * size))]
+    order += [next(iter(shares))] * (steps * size - len(order))
     rng.shuffle(order)
     streams = {name: _rounds(samples, rng) for name, samples in groups.items()}
     picked = [next(streams[name]) for name in order[: steps * size]]
     return [picked[i * size : (i + 1) * size] for i in range(steps)]
 
 
-def fingerprint(pictures: list[Picture], groups: dict[str, list[Sample]], settings: dict[str, object]) -> str:
+def fingerprint(
+    pictures: list[Picture], groups: dict[str, list[Sample]], shares: dict[str, float], settings: dict[str, object]
+) -> str:
     """Return a hash of everything that decides what is learnt: samples, pictures, tokenizer and settings."""
-    digest = hashlib.sha256(json.dumps([settings, SHARES], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([settings, shares], sort_keys=True).encode())
     digest.update(llava_tokenizer().backend_tokenizer.to_str().encode())
     for picture in pictures:
         digest.update(json.dumps(picture.seen, sort_keys=True).encode() + hashlib.sha256(picture.image).digest())
