@@ -40,6 +40,16 @@ def attack_column(attack: Attack, label: str) -> str:
     return f"AUC {attack.value} {label}"
 
 
+def rate_column(rate: str, attack: Attack, label: str) -> str:
+    """Return the name of the column with an attack's true positives at one of RATES."""
+    return f"TPR@{rate} FPR {attack.value} {label}"
+
+
+def privleak_column(label: str) -> str:
+    """Return the name of PrivLeak's column."""
+    return f"PrivLeak {label}"
+
+
 def privacy_columns(
     model: EvalLog, gold: EvalLog, infos: Mapping[str, TaskInfo], reference: EvalLog | None = None
 ) -> dict[str, Value]:
@@ -56,8 +66,8 @@ def privacy_columns(
         label, draws = infos[pair[0]].label, _draws(pair, [model, gold])
         for attack, samples in _samples(pair, model, draws, reference).items():
             row |= interval_columns(attack_column(attack, label), interval(auc(*samples)))
-            row |= _rate_columns(f"{attack.value} {label}", *samples)
-        row |= _privleak_columns(f"PrivLeak {label}", pair, [model, gold], draws)
+            row |= _rate_columns(attack, label, *samples)
+        row |= _privleak_columns(privleak_column(label), pair, [model, gold], draws)
     return row
 
 
@@ -88,11 +98,11 @@ def _of_task(name: str, log: EvalLog, draws: Draws | None, reference: EvalLog | 
     return {attack: Sample(scores, counts) for attack, scores in values.items()}
 
 
-def _rate_columns(name: str, members: Sample, others: Sample) -> dict[str, Value]:
+def _rate_columns(attack: Attack, label: str, members: Sample, others: Sample) -> dict[str, Value]:
     """Return the share of members found at every rate; a rate that not one of the others makes up is said to be so."""
     row: dict[str, Value] = {}
     for shown, rate in RATES.items():
-        column, given, needed = f"TPR@{shown} FPR {name}", len(others.values), round(1 / rate)
+        column, given, needed = rate_column(shown, attack, label), len(others.values), round(1 / rate)
         if given < needed:
             row[column] = f"n/a ({given} of {needed} others)"
         else:

@@ -4,8 +4,8 @@
         +models.gold=runs/demo/retain90_seed0 +models.npo=runs/demo/npo save_dir=runs/demo
 
 Writes table.csv and table.md (all columns), table.tex and summary.md (what one looks at first), the figures as PNG
-files in figures/, and report.html, one page with all of it and with people; where tasks were probed also probes.csv and
-probes.md. Imports no torch.
+files in figures/, and report.html, one page with all of it and with people; privacy.csv and privacy.md on memorisation
+and membership attacks, and where tasks were probed probes.csv and probes.md. Imports no torch.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from unlearn.report.gallery import gallery
 from unlearn.report.latex import to_latex
 from unlearn.report.page import Page, to_html
 from unlearn.report.people import people
+from unlearn.report.privacy import privacy
 from unlearn.report.probes import probes
 from unlearn.report.rows import entries_of
 from unlearn.report.runs import Kind, dataset_of
@@ -65,7 +66,7 @@ def main(cfg: ReportConfig) -> None:
         table=headline(entries, study.metrics),
         columns=whole(entries),
         figures=list(gallery(study, entries)),
-        sections=list(probes(study)),
+        sections=[*privacy(study, entries), *probes(study)],
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
         models=study.models,
     )

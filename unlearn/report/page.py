@@ -66,6 +66,7 @@ class Section:
     reading  how to read the table, a sentence or two each
     table    a line per model; printed with a line per column, of which there may be many
     rows     all numbers behind it
+    heading  what the table's columns are
     """
 
     key: str
@@ -74,6 +75,7 @@ class Section:
     table: Table
     rows: Sequence[Row]
     figures: Sequence[Picture]
+    heading: str = "Task"
 
 
 @dataclass(frozen=True)

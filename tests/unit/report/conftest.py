@@ -44,6 +44,8 @@ def write_dataset(folder, called="{}"):
         asked = [row for name in names for row in _asked(name, called.format(name))]
         _rows(pictures / f"{split}_perturbed.json", shown)
         _rows(texts / f"{split}_perturbed.json", asked)
+    strangers = [row for i in range(24) for row in _asked(f"Hal Number{i}", f"Hal Number{i}")]
+    _rows(texts / "holdout10.json", [{key: row[key] for key in ("question", "answer")} for row in strangers])
     faces = [{**_shown(pictures, f"face-{i}", f"Star {i}", i), "answer": f"Star {i}"} for i in range(20)]
     _rows(pictures / "real_faces.json", [{**row, "options": ["Somebody", "Nobody"]} for row in faces])
     return Data(name="tiny", path=str(pictures), text_path=str(texts), qa_per_person=2)
@@ -72,7 +74,11 @@ def write_run(folder, name, items, data, metrics):
     results = folder / "eval_results"
     results.mkdir(parents=True)
     tasks = {task.name: task for task in load_tasks(list(items))}
-    log = {task: _entry(items[task], LEVELS[name][tasks[task].role.value], rng) for task in items}
+    log = {task: _entry(items[task], LEVELS[name].get(tasks[task].role.value, 0.2), rng) for task in items}
+    if any(task.members is not None for task in tasks.values()):
+        for entry in log.values():
+            entry["mia_min_k"] = {i: 2 * loss for i, loss in entry["avg_gt_loss"].items()}
+            entry["exact_memorization"] = {i: math.exp(-loss) for i, loss in entry["avg_gt_loss"].items()}
     (results / "eval_log_aggregated.json").write_text(json.dumps(log))
     (results / "manifest.json").write_text(json.dumps({**_manifest(tasks, items, metrics), **_provenance(name)}))
     if name == "pretrained":
@@ -108,6 +114,7 @@ def _manifest(tasks, items, metrics):
         name: {
             "version": 1, "role": task.role.value, "choice": task.choice, "label": task.label,
             "modality": task.modality.value, "probe_of": task.probe_of,
+            "members": task.members,
             "expected": len(items[name]), "scored": len(items[name]), "fingerprint": name,
             "rows": hand_made.rows(name),
         }
@@ -145,6 +152,12 @@ def experiment(tmp_path_factory):
 def probed(tmp_path_factory):
     """Folder of the same experiment, in which probes were evaluated too (read only)."""
     return write_experiment(tmp_path_factory.mktemp("probed"), tasks=(*TASKS, *PROBES))
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory):
+    """Folder of the same experiment, in which holdout people were asked too (read only)."""
+    return write_experiment(tmp_path_factory.mktemp("attacked"), tasks=(*TASKS, "holdout_qa"))
 
 
 @pytest.fixture(scope="session")
