@@ -7,7 +7,7 @@ import pytest
 
 from unlearn.entry import CONFIG
 from unlearn.errors import UserError
-from unlearn.experiment.config import golds, load_experiment, references, unlearned
+from unlearn.experiment.config import golds, load_experiment, parts, references, unlearned
 from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs
@@ -46,7 +46,8 @@ def test_commands_are_runs_of_the_scripts_whose_paths_fit(name):
         assert not folders & set(new)
         folders |= set(new)
         results += new if script == "mm/eval" else []
-    assert sorted(results) == sorted(str(m.results) for m in (*references(cfg), *unlearned(cfg)))
+    judged = [model for part in parts(cfg) for model in (*references(part), *unlearned(part))]
+    assert sorted(results) == sorted(str(model.results) for model in judged)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -54,15 +55,15 @@ def test_report_names_every_model_once(name):
     from unlearn.entry import load
     from unlearn.report.config import ReportConfig
 
-    cfg = load_experiment(name, [])
-    command = stages(name)["report"].command
-    config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
-    tuned = cfg.sweep.asked
-    assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *([] if tuned else unlearned(cfg)))}
-    assert config.sweep == (f"{cfg.root}/sweep" if tuned else None)
-    assert (config.save_dir, config.metrics.value) == (cfg.root, "correct")
-    assert config.golds == [gold.name for gold in golds(cfg)]
-    assert list(config.models)[:3] == ["pretrained", "base", "gold"]
+    for cfg in parts(load_experiment(name, [])):
+        command = stages(name)[f"{cfg.prefix}report"].command
+        config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
+        tuned = cfg.sweep.asked
+        assert config.models == {m.name: str(m.folder) for m in (*references(cfg), *([] if tuned else unlearned(cfg)))}
+        assert config.sweep == (f"{cfg.root}/sweep" if tuned else None)
+        assert (config.save_dir, config.metrics.value) == (cfg.root, "correct")
+        assert config.golds == [gold.name for gold in golds(cfg)]
+        assert list(config.models)[:3] == ["pretrained", "base", "gold"]
 
 
 def test_the_published_metrics_have_a_report_of_their_own_on_the_same_evaluations():
@@ -215,7 +216,7 @@ def test_another_version_changes_every_stage(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "override", "words"),
     [
-        ("dmo", "", 'Unknown experiment "dmo"; allowed are: demo, mini'),
+        ("dmo", "", 'Unknown experiment "dmo"; allowed are: demo, leakage, mini'),
         ("dmo", "", 'Did you mean "demo"?'),
         ("demo", "gold_seed=[1]", 'Did you mean "gold_seeds"?'),
         ("demo", "gold_seeds=[]", "gold_seeds is []; allowed are distinct seeds"),

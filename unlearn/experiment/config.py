@@ -1,8 +1,8 @@
 """The typed configuration of an experiment, and the models that it makes."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -73,6 +73,10 @@ class ExperimentConfig:
     forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
     retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
     forget_modality: Modality = option(Modality.both, "both | image | text")
+    forget_modalities: list[Modality] = option(
+        list,
+        "forget each of these from one base, in <root>/<modality>, and write the leakage matrix; none: the one above",
+    )
     gold_seeds: list[int] = option(
         lambda: [0], "one gold model per seed; distances are to all, tests of one gold to the first"
     )
@@ -94,7 +98,7 @@ class ExperimentConfig:
     def problems(self) -> list[str]:
         """Return what is wrong, keys of the scripts' own configs aside."""
         found = [out_of_range(k, getattr(self, k), "above 0") for k in ("runs_per_process", "threads") if self._low(k)]
-        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys()]
+        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys(), *self._modalities()]
         known = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
         if self.launch not in known:
             found.append(str(unknown("launch", self.launch, known)))
@@ -103,6 +107,28 @@ class ExperimentConfig:
         except UserError as error:
             found.append(str(error))
         return found
+
+    @property
+    def home(self) -> Path:
+        """Folder of the markers and logs of its stages."""
+        return Path(self.root)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its stages begin with."""
+        return ""
+
+    def _modalities(self) -> Iterator[str]:
+        names = [modality.name for modality in self.forget_modalities]
+        if len(set(names)) < len(names):
+            yield f"forget_modalities is [{', '.join(names)}]; name each modality once."
+        if names and self.sweep.asked:
+            yield "forget_modalities and sweep are given, but the matrix has one setting a method; give one of them."
+        if names and self.track is not Track.mm:
+            told = f"forget_modalities is [{', '.join(names)}] in track {self.track.name}"
+            yield f"{told}, which has texts alone; leave it out."
+        if names and not self.methods:
+            yield "methods is empty, so the leakage matrix has nothing to show; name at least one method."
 
     def _low(self, key: str) -> bool:
         return getattr(self, key) < 1
@@ -142,24 +168,48 @@ def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+@dataclass
+class Part(ExperimentConfig):
+    """The experiment of one of several forget modalities; its stages are among those of the whole."""
+
+    whole: str = option(MISSING, "root of the whole experiment")
+
+    @property
+    def home(self) -> Path:
+        """Folder of the markers and logs of its stages."""
+        return Path(self.whole)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its stages begin with."""
+        return f"{self.forget_modality.name}_"
+
+
 @dataclass(frozen=True)
 class Model:
     """A model of an experiment, one row of its table.
 
-    folder    of the run; the pretrained model has only results in it
-    trained   whether the experiment trains it
+    folder    of the run; that of the pretrained model, and of a part's base, holds results alone
+    weights   run with the weights of a model that all parts share; None: `folder`
+    trained   false for the pretrained model
     settings  keys that make it one of several trials of the method `name`
     """
 
     name: str
     folder: Path
     trained: bool = True
+    weights: Path | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def results(self) -> Path:
         """The folder of its evaluation."""
         return self.folder / "eval_results"
+
+    @property
+    def checkpoint(self) -> str | None:
+        """What the scripts take as `model_path`; None for the pretrained model."""
+        return str(self.weights or self.folder) if self.trained else None
 
 
 def load_experiment(name: str, overrides: list[str]) -> ExperimentConfig:
@@ -171,6 +221,16 @@ def load_experiment(name: str, overrides: list[str]) -> ExperimentConfig:
     return load(f"experiment/{name}", overrides, ExperimentConfig)
 
 
+def parts(cfg: ExperimentConfig) -> Sequence[ExperimentConfig]:
+    """Return the experiment of every forget modality, all from one base; `cfg` itself where it has one modality."""
+    if not cfg.forget_modalities:
+        return [cfg]
+    shared = {key.name: getattr(cfg, key.name) for key in fields(ExperimentConfig)}
+    shared |= {"whole": cfg.root, "forget_modalities": []}
+    own = ({"root": f"{cfg.root}/{m.name}", "forget_modality": m} for m in cfg.forget_modalities)
+    return [Part(**shared | of_part) for of_part in own]
+
+
 def references(cfg: ExperimentConfig) -> list[Model]:
     """Return what the unlearned models are compared with: pretrained, base and one gold per seed."""
     return [Model("pretrained", Path(cfg.root) / "pretrained", trained=False), base(cfg), *golds(cfg)]
@@ -178,7 +238,7 @@ def references(cfg: ExperimentConfig) -> list[Model]:
 
 def base(cfg: ExperimentConfig) -> Model:
     """Return the model finetuned on everyone."""
-    return Model("base", Path(cfg.root) / "full")
+    return Model("base", Path(cfg.root) / "full", weights=cfg.home / "full")
 
 
 def golds(cfg: ExperimentConfig) -> list[Model]:

@@ -3,7 +3,8 @@
     base, one gold per seed  ->  forget  ->  eval_methods  ->  report
                              ->  eval_references  ->
 
-Under a sweep the forget runs are trials, and `select` stands before the report.
+Under a sweep the forget runs are trials, and `select` stands before the report. Several forget modalities have one
+base, the other stages each, and `leakage` after all evaluations.
 
 Starting Python with torch, transformers and peft costs 10 to 18 s, so several runs share a process.
 """
@@ -23,6 +24,7 @@ from unlearn.experiment.config import (
     Model,
     base,
     golds,
+    parts,
     references,
     swept,
     unlearned,
@@ -85,26 +87,36 @@ class Stage:
 
 def plan(cfg: ExperimentConfig) -> list[Stage]:
     """Return the stages in an order in which they can run. Raises UserError where a run's config has mistakes."""
-    first, shared = base(cfg), _splits(cfg)
-    base_stage = _stage(cfg, "base", [_finetune(cfg, first, ["split=full"])], [])
-    gold_stages = [
+    base_stage = _stage(cfg, "base", [_finetune(cfg, base(cfg), ["split=full"])], [])
+    stages, evaluated = [base_stage], []
+    for part in parts(cfg):
+        of_part, judged = _part(part, base_stage)
+        stages += of_part
+        evaluated += judged
+    return [*stages, *([_leakage(cfg, evaluated)] if cfg.forget_modalities else [])]
+
+
+def _part(cfg: ExperimentConfig, base_stage: Stage) -> tuple[list[Stage], list[Stage]]:
+    """Return the stages of one forget modality after base's, and those among them that evaluate."""
+    shared = _splits(cfg)
+    stages = [
         _stage(cfg, f"gold_seed{s}", [_finetune(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], [])
         for s, gold in zip(cfg.gold_seeds, golds(cfg), strict=True)
     ]
-    trained = [base_stage, *gold_stages]
-    stages = [*trained]
+    trained, evaluated = [base_stage, *stages], []
     for suffix, models in _shares(references(cfg), cfg.runs_per_process):
         jobs = [_eval(cfg, model, shared) for model in models]
-        stages.append(_stage(cfg, f"eval_references{suffix}", jobs, trained))
+        evaluated.append(_stage(cfg, f"eval_references{suffix}", jobs, trained))
+    stages += evaluated
     options = ("--trials",) if cfg.sweep.asked else ()
     for suffix, models in _shares(unlearned(cfg), cfg.runs_per_process):
-        runs = [_forget(cfg, model, first, shared) for model in models]
+        runs = [_forget(cfg, model, base(cfg), shared) for model in models]
         forget = _stage(cfg, f"forget{suffix}", runs, [base_stage], options)
         jobs = [_eval(cfg, model, shared) for model in models]
-        stages += [forget, _stage(cfg, f"eval_methods{suffix}", jobs, [forget], options)]
-    evaluated = [stage for stage in stages if stage.name.startswith("eval")]
+        evaluated.append(_stage(cfg, f"eval_methods{suffix}", jobs, [forget], options))
+        stages += [forget, evaluated[-1]]
     select = [_select(cfg, evaluated)] if cfg.sweep.asked else []
-    return [*stages, *select, *_reports(cfg, [*evaluated, *select])]
+    return [*stages, *select, *_reports(cfg, [*evaluated, *select])], evaluated
 
 
 def processes(launch: str) -> int:
@@ -144,15 +156,14 @@ def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]
     given = cfg.methods[model.name]
     named = any(text.startswith("forget_loss=") for text in given)
     method = [] if named else [f"forget_loss={model.name}"]
-    overrides = (*cfg.overrides, *cfg.forget, *method, *given, *shared, f"model_path={start.folder}", REPLACE)
+    overrides = (*cfg.overrides, *cfg.forget, *method, *given, *shared, f"model_path={start.checkpoint}", REPLACE)
     return _job(f"{cfg.track.name}/forget", overrides, {**model.settings, "save_dir": str(model.folder)})
 
 
 def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
     metrics = ("metrics=released",) if cfg.released else ()
-    path = str(model.folder) if model.trained else None
     overrides = (*cfg.overrides, *cfg.eval, *metrics, *shared, REPLACE)
-    return _job(f"{cfg.track.name}/eval", overrides, {"model_path": path, "save_dir": str(model.results)})
+    return _job(f"{cfg.track.name}/eval", overrides, {"model_path": model.checkpoint, "save_dir": str(model.results)})
 
 
 def _splits(cfg: ExperimentConfig) -> list[str]:
@@ -172,8 +183,8 @@ def _stage(
     module = ("-m", "unlearn.experiment.stage", *options, jobs[0].script)
     count = processes(cfg.launch)
     return Stage(
-        root=Path(cfg.root),
-        name=name,
+        root=cfg.home,
+        name=f"{cfg.prefix}{name}",
         jobs=tuple(jobs),
         command=(*ACCELERATE_LAUNCH, "--config_file", str(file), *module, *arguments),
         inputs=tuple(stage.marker for stage in needs),
@@ -214,11 +225,23 @@ def _reports(cfg: ExperimentConfig, needs: Sequence[Stage]) -> list[Stage]:
     return [_light(cfg, name, ("unlearn.report", *overrides, *more), needs) for name, more in own.items()]
 
 
+def _leakage(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
+    first = parts(cfg)[0]
+    overrides = (
+        *(f"+experiments.{part.forget_modality.name}={part.root}" for part in parts(cfg)),
+        f"base={base(first).folder.name}",
+        f"golds={_list(gold.folder.name for gold in golds(first))}",
+        f"methods={_list(cfg.methods)}",
+        f"save_dir={cfg.root}",
+    )
+    return _light(cfg, "leakage", ("unlearn.report.leakage", *overrides), needs)
+
+
 def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequence[Stage]) -> Stage:
     """Return a stage of arithmetic on logs: `command` is a module, which imports no torch, and its overrides."""
     return Stage(
-        root=Path(cfg.root),
-        name=name,
+        root=cfg.home,
+        name=f"{cfg.prefix}{name}",
         jobs=(),
         command=(sys.executable, "-m", *command),
         inputs=tuple(stage.marker for stage in needs),

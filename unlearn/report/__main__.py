@@ -56,7 +56,7 @@ def main(cfg: ReportConfig) -> None:
     entries = entries_of(study, cfg.submitted_by)
     gold = study.golds[0]
     speakers = [model for model in study.models if model.kind is not Kind.gold or model is gold]
-    data = dataset_of(Path(cfg.models[cfg.base])) if cfg.people else None
+    data = dataset_of(gold.folder) if cfg.people else None
     page = Page(
         title=f"Unlearning report: {Path(cfg.save_dir).resolve().name}",
         metrics=study.metrics,
