@@ -21,7 +21,7 @@ from transformers import get_scheduler
 from unlearn import state
 from unlearn.config.schema import Component
 from unlearn.config.scripts import Training
-from unlearn.cost import Meter
+from unlearn.cost import Cost, Meter
 from unlearn.data.loader import MicroBatches, loader
 from unlearn.data.plan import Step, micro_batches, pass_steps
 from unlearn.data.samples import Batch, Sample
@@ -38,6 +38,7 @@ from unlearn.processes import engine_of, sum_over
 from unlearn.run import Run
 from unlearn.sharding import gather, prepare
 from unlearn.survey import Survey
+from unlearn.writing import Writer
 
 
 @dataclass
@@ -61,9 +62,11 @@ class Trainer:
     def train(self) -> dict[str, Any]:
         """Run all steps that are not done yet and return the cost. Raises NonFiniteLossError."""
         self.engine = engine_of(self.accelerator.state)
+        spent = self._write()
         self.steps = self._steps()
         self._prepare()
         with Meter(self.model) as meter:
+            meter.start(spent)
             self.facts, self.mask = self._survey()
             found = state.restore(self.accelerator, self.model, self.run.folder)
             position = found or state.Position(multipliers=self.method.multipliers())
@@ -86,6 +89,16 @@ class Trainer:
         for tracker in self.accelerator.trackers:
             tracker.finish()
         return {**asdict(meter.cost()), "steps": len(self.steps), "resumed_at": done}
+
+    def _write(self) -> Cost:
+        """Add the set that the start model writes for the method, if any; return what that cost."""
+        wanted = self.method.written()
+        if wanted is None:
+            return Cost()
+        writer = Writer(self.accelerator, self.model, self.reference, self.encoder, self.cfg.max_length, self.cfg.seed)
+        answers, cost = writer.written(wanted, self.sets[wanted.of], self.run.folder / f"{wanted.name}.jsonl")
+        self.sets = {**self.sets, wanted.name: answers}
+        return cost
 
     def _steps(self) -> list[tuple[Phase, Step]]:
         sizes = {name: len(samples) for name, samples in self.sets.items()}

@@ -41,6 +41,7 @@ WARM_UP = ("forget_loss.forget_warmup_steps=1",)
 OWN = {
     "grad_diff_forget_kl_retain_ce": WARM_UP,
     "grad_diff_forget_kl_retain_kl": WARM_UP,
+    "altpo": ("forget_loss.max_new_tokens=6",),
     "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
 }
 METHODS = sorted(load_all())
@@ -146,6 +147,12 @@ def test_every_division_gives_the_same_weights(name, runs, tiny_families):
     for key, end in ends.items():
         distance = max((end[n] - first[n]).abs().max().item() for n in first)
         assert distance < 1e-10, f"{key}: {distance}"
+
+
+def test_every_division_writes_the_same_alternates(runs):
+    texts = {key: (folder / "alternates.jsonl").read_text() for key, folder in folders(runs, "altpo").items()}
+    assert len(set(texts.values())) == 1
+    assert len(texts) == 4
 
 
 def apart(row):

@@ -36,8 +36,11 @@ FORGET = ("lr=1e-3", "num_epochs=4")
 STEPS = dict.fromkeys(METHODS, 8) | {"scrub": 12, "mmunlearner": 16}
 """3 forget samples, 2 a step, 4 epochs; scrub has a max-phase of 2 steps more in its first 2 epochs, and mmunlearner
 has a retain step after each."""
-OWN = {"pdu": ("forget_loss.eps=1", "forget_loss.warmup_epochs=1", "forget_loss.lam0=5")}
-"""What a method without a default for all of its parameters is given; those without such a need run in one sweep."""
+OWN = {
+    "pdu": ("forget_loss.eps=1", "forget_loss.warmup_epochs=1", "forget_loss.lam0=5"),
+    "altpo": ("forget_loss.max_new_tokens=12",),
+}
+"""Parameters of methods that are not run with their defaults; those that are run in one sweep."""
 UP, DOWN = 1, -1
 FORGETS = {"forget": UP, "forget - retain": UP}
 MOVES = {
@@ -70,6 +73,8 @@ MOVES = {
     # Answers of other people raise the cost of one's own less than ascent does.
     "salun": {"forget - retain": UP},
     "pdu": {"entropy": UP, **FORGETS},
+    # What these models write is noise, and to prefer it costs the retained answers too.
+    "altpo": {"forget": UP},
     # The published idk and dpo learn what they are to forget; the published npo sharpens every distribution.
     "released_idk": {"forget": DOWN},
     "released_dpo": {"forget": DOWN},

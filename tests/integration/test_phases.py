@@ -133,6 +133,7 @@ def test_an_l1_penalty_pulls_to_its_origin(origin, script, tiny_families, tmp_pa
 
 
 PDU = ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2")
+ALTPO = ("forget_loss=altpo", "forget_loss.max_new_tokens=6")
 
 
 @pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu", "mmunlearner"])
@@ -160,6 +161,44 @@ def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_famil
     assert log_of(again) == log_of(whole)
     family = tiny_families["llava"]
     assert distance(weights(family, whole), weights(family, again)) == 0
+
+
+def written(folder):
+    return [json.loads(line) for line in (folder / "alternates.jsonl").read_text().rstrip("\n").split("\n")]
+
+
+def test_altpo_learns_from_alternates_that_the_start_model_wrote_once(
+    script, sides, tiny_families, tmp_path, monkeypatch
+):
+    """A run that was cut off reads them again, or, where they are gone, writes the same: also after weights moved."""
+    from unlearn.trainer import Trainer
+    from unlearn.writing import Writer
+
+    given = (*ALTPO, *LORA, "num_epochs=2", "save_state_every=1")
+    whole = script("forget", f"save_dir={tmp_path / 'whole'}", *given)
+    rows, uids = written(whole), [sample.uid for sample in sides["forget"]]
+    assert [(row["uid"], row["draw"]) for row in rows] == [(uid, draw) for uid in uids for draw in range(5)]
+    assert len({row["answer"] for row in rows}) == 15
+
+    real, asked = Writer._rows, []
+    monkeypatch.setattr(Writer, "_rows", lambda self, *a: asked.append(a) or real(self, *a))
+    step = Trainer._step
+    for name, again in (("kept", 0), ("gone", 1)):
+        out = tmp_path / name
+        monkeypatch.setattr(Trainer, "_step", lambda self, b, number: step(self, b, number) if number < 3 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            script("forget", f"save_dir={out}", *given)
+        monkeypatch.setattr(Trainer, "_step", step)
+        if again:
+            (out / "alternates.jsonl").unlink()
+        asked.clear()
+        script("forget", f"save_dir={out}", *given)
+        assert len(asked) == again
+        assert written(out) == rows
+        assert log_of(out) == log_of(whole)
+        assert distance(*(weights(tiny_families["llava"], path) for path in (whole, out))) == 0
+    done = json.loads((whole / "done.json").read_text())["cost"]
+    assert done["forwards"] > 4 * 6  # the forwards of writing count
 
 
 def test_the_multiplier_of_pdu_is_logged_and_follows_the_retained_loss(script, tmp_path):

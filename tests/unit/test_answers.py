@@ -45,3 +45,19 @@ def test_an_own_answer_is_never_drawn():
     assert {other.apply(pool[9], pool, 0, epoch).answer for epoch in range(30)} == {"Ada"}
     with pytest.raises(UserError, match="The set forget has no answer but that of n0"):
         other.apply(pool[0], pool[:9], 0, 0)
+
+
+def test_a_written_answer_is_one_of_those_to_the_very_question():
+    pool = [Sample(s.uid, s.question, f"{s.uid} {k}", s.image, s.group) for s in ASKED for k in range(5)]
+    own = Answers("forget", "written", own=True)
+    epochs = [[own.apply(sample, pool, 0, epoch).answer for sample in ASKED] for epoch in range(30)]
+    for number, sample in enumerate(ASKED):
+        assert {answers[number] for answers in epochs} == {f"{sample.uid} {k}" for k in range(5)}
+    assert [own.apply(sample, pool, 0, 3).answer for sample in reversed(ASKED)] == epochs[3][::-1]
+    assert sum(own.apply(s, pool, 1, 3).answer != a for s, a in zip(ASKED, epochs[3], strict=True)) > 25
+
+
+def test_a_written_answer_may_be_the_true_one():
+    """There may be no other: the start model knows its answers."""
+    own = Answers("forget", "written", own=True)
+    assert own.apply(ASKED[0], ASKED, 0, 0) == ASKED[0]

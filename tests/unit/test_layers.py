@@ -36,6 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {*BOTTOM, *SAMPLES, "config.scripts", "models"},
     "forwards": {"data.samples", "models.components"},
     "reference": {"forwards"},
+    "vision": {"data.samples", "data.collate"},
+    "generation": {"data.samples", "data.collate", "models.encoder", "vision"},
     "masks": {"forwards"},
     # Methods see views alone.
     "methods.base": {"data.answers", "forwards", "masks"},
@@ -44,8 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
     "evaluation": {
-        *CONFIG, *ROWS, "data.collate", "cost", "forwards", "models", "evaluation", "metrics.logs", "metrics.manifest",
-        "metrics.rouge", "processes", "provenance",
+        *CONFIG, *ROWS, "data.collate", "cost", "forwards", "generation", "models", "evaluation", "metrics.logs",
+        "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
     },
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
     "run": {*CONFIG, "provenance"},
@@ -58,9 +60,12 @@ ALLOWED: dict[str, set[str]] = {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
     },
     "survey": {"data.samples", "forwards", "masks", "methods.base", "processes"},
+    "writing": {
+        *SAMPLES, "cost", "errors", "files", "forwards", "generation", "methods.base", "models.encoder", "vision",
+    },
     "trainer": {
         *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "masks", "methods.base", "models",
-        "penalty", "processes", "run", "sharding", "state", "survey",
+        "penalty", "processes", "run", "sharding", "state", "survey", "writing",
     },
     "entry": {*CONFIG, "methods.base", "evaluation.tasks"},
     "experiment": {

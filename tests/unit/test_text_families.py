@@ -10,13 +10,13 @@ from unlearn.config.schema import Component, LoRAConfig, ModelFamily
 from unlearn.data.collate import Collator
 from unlearn.data.samples import IGNORE, Sample
 from unlearn.errors import UserError
-from unlearn.evaluation.generation import generate
-from unlearn.evaluation.vision import Pictures
 from unlearn.forwards import label_hidden, label_logits
+from unlearn.generation import generate
 from unlearn.models.checkpoint import save_checkpoint
 from unlearn.models.components import component_of, components, decoder, depth
 from unlearn.models.loading import load_encoder, load_model
 from unlearn.models.lora import target_modules
+from unlearn.vision import Pictures
 
 X = IGNORE
 BY_TAGS = [*b"Q: Why so?\nA:"]

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from unlearn.data.collate import Collator
 from unlearn.data.samples import Encoded, Sample
 from unlearn.errors import NonFiniteLossError
-from unlearn.evaluation.generation import generate
 from unlearn.evaluation.gradients import gradient_norms
 from unlearn.evaluation.items import Item
-from unlearn.evaluation.vision import Pictures, without_vision
 from unlearn.forwards import LabelLogits, label_logits
+from unlearn.generation import generate
 from unlearn.models.encoder import Encoder
+from unlearn.vision import Pictures, without_vision
 
 SIGNIFICANT_DIGITS = 7
 """Digits of a number in a record: a float32 has 7.2, so none is lost and none is noise of its conversion."""

@@ -1,8 +1,9 @@
 """The contract of an unlearning method: a small dataclass that says what it needs and yields loss terms.
 
 A run is a sequence of *phases*, each a pass over one set; a method without phases of its own has one an epoch. What a
-method needs beyond losses is data too: views with other answers, a window of layers that trains, a mean that is
-measured at the start, and where along the way from start to end the run's weights finally lie.
+method needs beyond losses is data too: views with other answers, answers that the start model writes, a window of
+layers that trains, a mean that is measured at the start, a multiplier that every step updates, and where along the way
+from start to end the run's weights finally lie.
 """
 
 import importlib
@@ -106,6 +107,24 @@ class Measure:
     values: Callable[[View, Facts], Tensor]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A set of answers that the frozen start model writes before the first step, drawn at T = 1.
+
+    name            of the set
+    of              the set whose questions are asked
+    draws           answers to each question
+    instruction     what stands behind the question and its true answer
+    max_new_tokens  longest answer
+    """
+
+    name: str
+    of: str
+    draws: int
+    instruction: str
+    max_new_tokens: int
+
+
 class RetainTerm(Enum):
     """What holds the retained data in place. kl is KL(pi_ref || pi), the forward direction."""
 
@@ -166,6 +185,9 @@ class Method:
         """Return the views that ask the questions of a set and have other answers."""
         return {}
 
+    def written(self) -> Written | None:
+        """Return the set that the start model writes, for `answers` to draw from; None: there is none."""
+
     def measures(self) -> Mapping[str, Measure]:
         """Return the means that are taken before the first step, as `views.facts.measured`."""
         return {}
@@ -223,9 +245,9 @@ class Method:
         ]
 
     def needs_reference(self) -> bool:
-        """Tell whether any view or measure asks for the frozen start model."""
+        """Tell whether any view or measure asks for the frozen start model, or anything is written by it."""
         asked = [*self.needs().values(), *(measure.needs for measure in self.measures().values())]
-        return any(NEEDS_REFERENCE.intersection(quantities) for quantities in asked)
+        return self.written() is not None or any(NEEDS_REFERENCE.intersection(quantities) for quantities in asked)
 
 
 @dataclass

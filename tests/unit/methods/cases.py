@@ -263,6 +263,14 @@ CASES = {
     ),
     "ceu": replace(single(lambda m, r: naive_ceu(m, FORGET), CE), detached=True),
     "task_vector": single(lambda m, r: naive_ce(m, FORGET), CE),
+    "altpo": single(
+        lambda m, r: 1.5 * 2 / 0.7 * naive_dpo(m, r, IDK, FORGET, 0.7) + 0.5 * naive_ce(m, RETAIN),
+        # As dpo's, times 2 / 0.1.
+        10 * (math.log(2) + softplus(0.1 * 2 * GAIN)) + CE,
+        beta=0.7,
+        forget_weight=1.5,
+        retain_weight=0.5,
+    ),
     "pdu": replace(
         single(
             lambda m, r: naive_flatness(m, FORGET) + 3 * (naive_ce(m, RETAIN) - 0.7),

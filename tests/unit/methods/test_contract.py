@@ -90,9 +90,12 @@ def test_a_phase_declares_exactly_what_it_asks_for(name, phase):
 @pytest.mark.parametrize("name", METHODS)
 def test_views_answers_measures_and_layers(name):
     method = default(name)
-    answers = method.answers()
+    answers, written = method.answers(), method.written()
+    sets = KNOWN_SETS if written is None else {*KNOWN_SETS, written.name}
     for other in answers.values():
-        assert {other.of, other.source} <= KNOWN_SETS
+        assert {other.of, other.source} <= sets
+        assert other.own == (other.source not in KNOWN_SETS)
+    assert written is None or written.of in KNOWN_SETS
     used = [phase.needs for phase in phases(method).values()]
     assert set(method.needs()) == {view for needs in used for view in needs} <= {"forget", "retain", *answers}
     for measure in method.measures().values():
@@ -104,7 +107,8 @@ def test_views_answers_measures_and_layers(name):
     layers = method.trained_layers(DEPTH)
     assert layers is None or set(layers) <= set(range(DEPTH))
     asked = [*method.needs().values(), *(measure.needs for measure in method.measures().values())]
-    assert method.needs_reference() == any(NEEDS_REFERENCE & set(quantities) for quantities in asked)
+    runs = any(NEEDS_REFERENCE & set(quantities) for quantities in asked)
+    assert method.needs_reference() == (runs or written is not None)
 
 
 @pytest.mark.parametrize("name", METHODS)
