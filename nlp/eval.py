@@ -3,8 +3,9 @@
     accelerate launch nlp/eval.py                                           the model that nlp/forget.py made
     accelerate launch nlp/eval.py model_path=runs/mini_llama/full           the base model
     accelerate launch nlp/eval.py -m model_path=runs/mini_llama/full,runs/mini_llama/npo    several in one process
+    accelerate launch nlp/eval.py -m stress=relearn_forget,int4             whether forgetting holds (config/stress)
 
-Results: <model_path>/eval_results/{<task>.jsonl, eval_log_aggregated.json, manifest.json}
+Results: <model_path>/eval_results[_<stress>]/{<task>.jsonl, eval_log_aggregated.json, manifest.json}
 """
 
 import logging
@@ -30,6 +31,7 @@ def main(cfg: EvalConfig) -> Path:
     # What can be wrong is found out before any weight is read.
     check_splits(cfg.forget_split, cfg.retain_split)
     check_origin(cfg)
+    stress = cfg.stress.arrange(cfg)
     tasks = load_tasks(cfg.tasks)
     prepare(cfg.data)
     settings = Settings(
@@ -45,6 +47,7 @@ def main(cfg: EvalConfig) -> Path:
         max_length=cfg.max_length,
         metrics=cfg.metrics,
         gradient_norm=cfg.gradient_norm,
+        stress=stress.stressed,
     )
     plan = plan_evaluation(settings, None if cfg.save_dir is None else Path(cfg.save_dir), cfg.overwrite_dir)
     if plan.finished() is not None:
@@ -53,7 +56,7 @@ def main(cfg: EvalConfig) -> Path:
 
     device = process_state().device
     encoder = load_encoder(cfg.model_family, cfg.model_path)
-    model = load_model(cfg.model_family, cfg.model_path).to(device)
+    model = stress.apply(load_model(cfg.model_family, cfg.model_path).to(device), encoder)
     evaluate(model, encoder, plan)
     log.info("results in %s", plan.out)
     return plan.out

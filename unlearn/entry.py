@@ -26,6 +26,7 @@ GROUPS = {
     "data": "data",
     "forget_loss": "forget_loss",
     "task": "tasks",
+    "stress": "stress",
 }
 """Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
 HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
@@ -46,6 +47,11 @@ def register_schemas(config_name: str, schema: type) -> None:
 
         for name, method in load_all().items():
             store.store(group="forget_loss", name=f"{name}_schema", node=method)
+    if "stress" in keys:
+        from unlearn.stress.schemas import STRESSES
+
+        for name, stress in STRESSES.items():
+            store.store(group="stress", name=f"{name}_schema", node=stress)
 
 
 def load(config_name: str, overrides: list[str], schema: type) -> Any:

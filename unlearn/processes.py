@@ -72,6 +72,12 @@ def group_options() -> dict[str, Any]:
     return {"backend": "gloo"}
 
 
+def divided_by() -> str | None:
+    """Return the name of the engine that the launcher asks for, None where each process has the whole model."""
+    asked = (name for variable, (_, name, _) in ASKED.items() if parse_flag_from_env(variable))
+    return next(asked, None)
+
+
 def process_state() -> PartialState:
     """Return the rank and number of this launch's processes, for work that prepares no model.
 

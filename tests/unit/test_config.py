@@ -47,15 +47,32 @@ def text_families():
 
 
 def choices():
-    groups = {"model_family": SCHEMAS, "data": SCHEMAS, "preset": SCHEMAS, "forget_loss": ["forget"]}
+    groups = {
+        "model_family": SCHEMAS, "data": SCHEMAS, "preset": SCHEMAS, "forget_loss": ["forget"], "stress": ["eval"],
+    }  # fmt: skip
     for group, scripts in groups.items():
         yield from ((script, f"{group}={name}") for script in scripts for name in stems(group))
+
+
+NEEDED = {"stress=base_projector": ["stress.source=runs/full"]}
+"""Keys without which a file is refused."""
 
 
 def test_nothing_is_left_out():
     """Folders and files of config/: a new one must be composed by a test."""
     here = {str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml")}
-    groups = ("model_family", "data", "preset", "forget_loss", "task", "mm", "nlp", "experiment", "accelerate")
+    groups = (
+        "model_family",
+        "data",
+        "preset",
+        "forget_loss",
+        "task",
+        "stress",
+        "mm",
+        "nlp",
+        "experiment",
+        "accelerate",
+    )
     single = {"aggregate_eval_stat.yaml", "report.yaml", "leaderboard.yaml", "leakage.yaml", "select.yaml"}
     assert here - {name for name in here if name.split("/")[0] in groups} == single
     assert set(stems("mm")) == set(stems("nlp")) == set(SCHEMAS)
@@ -66,7 +83,8 @@ def test_nothing_is_left_out():
 @pytest.mark.parametrize(("script", "override"), [*((s, None) for s in SCHEMAS), *choices()])
 def test_everything_composes(script, override):
     track = "nlp" if override and of_texts(override) else "mm"
-    cfg = config(script, *([override, *given(override.removeprefix("forget_loss="))] if override else []), track=track)
+    needed = [*given(override.removeprefix("forget_loss=")), *NEEDED.get(override, [])] if override else []
+    cfg = config(script, *([override] if override else []), *needed, track=track)
     assert type(cfg) is SCHEMAS[script]
     if override and not override.startswith("preset"):
         group, _, name = override.partition("=")

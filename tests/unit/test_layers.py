@@ -67,7 +67,12 @@ ALLOWED: dict[str, set[str]] = {
         *CONFIG, *SAMPLES, "data.loader", "data.plan", "cost", "engine", "forwards", "masks", "methods.base", "models",
         "penalty", "processes", "run", "sharding", "state", "survey", "writing",
     },
-    "entry": {*CONFIG, "methods.base", "evaluation.tasks"},
+    # Stresses: between loading and evaluating, so they may train.
+    "stress": {
+        *CONFIG, *ROWS, "engine", "evaluation.stressed", "methods.finetune", "models", "processes", "run", "stress",
+        "trainer",
+    },
+    "entry": {*CONFIG, "methods.base", "evaluation.tasks", "stress.schemas"},
     "experiment": {
         *CONFIG, "experiment", "entry", "metrics", "run", "report", "data.views", "evaluation.tasks",
         "models.folders",

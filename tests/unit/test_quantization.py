@@ -165,7 +165,7 @@ def test_a_teacher_s_forward_leaves_the_codes_as_they_are(families):
 
 
 def test_layers_whose_rows_end_inside_a_block_are_refused(tiny_families):
-    with pytest.raises(UserError, match=r"needs layers with a multiple of 64 inputs, and .*q_proj has 16"):
+    with pytest.raises(UserError, match=r"need a multiple of 64 inputs, and .*q_proj has 16; set LoRA"):
         quantize(load_model(tiny_families["llava"], None))
 
 

@@ -156,10 +156,11 @@ class EvalConfig:
     forget_split: str = option("forget10", "split whose people were to be forgotten")
     retain_split: str = option("retain90", "the complement of forget_split")
     forget_modality: Modality = option(Modality.both, "both | image | text")
-    save_dir: str | None = option(None, "folder of the results; null: <model_path>/eval_results")
+    save_dir: str | None = option(None, "folder of the results; null: <model_path>/eval_results (_<stress>)")
     overwrite_dir: bool = option(False, "replace results of another evaluation in save_dir")
     metrics: Metrics = option(Metrics.correct, "correct | released: also answers without the picture, for its ROUGE")
     gradient_norm: bool = option(False, "also the gradient's norm for the attack by that name; a backward pass an item")
+    stress: Any = option(MISSING, "file of config/stress: what is done to the model before it is evaluated")
     batch_size: int = option(8, "items (with all their answers) per batch")
     max_length: int = option(512, "longest sample in tokens, image tokens included")
 

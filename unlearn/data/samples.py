@@ -32,6 +32,11 @@ class Sample:
         return hashlib.sha256("\x1f".join([self.uid, self.question, self.answer, image]).encode()).hexdigest()
 
 
+def row_of(uid: str) -> str:
+    """Return what names the row of a uid, "cap-0123..." or "name-0123...": a picture's caption and its name are one."""
+    return uid.partition("-")[2]
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One sample as the model reads it: prompt, answer and end token.

@@ -11,8 +11,9 @@ from unlearn.config.schema import Data, Metrics, Modality, ModelFamily
 from unlearn.errors import UserError
 from unlearn.evaluation.items import Item, build_items, check_images
 from unlearn.evaluation.parts import BatchKey, Parts
+from unlearn.evaluation.stressed import Stressed
 from unlearn.evaluation.tasks import Source, Task, attacked, role_under
-from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION
+from unlearn.metrics.manifest import FORMAT, MANIFEST, METRICS_VERSION, Role, results_folder
 from unlearn.models.loading import resolve
 from unlearn.provenance import lineage, of_family
 
@@ -28,6 +29,7 @@ class Settings:
     max_length    the most tokens that a prompt with its answer may have
     metrics       released: every item is also answered without its picture
     gradient_norm whether items of tasks that membership attacks tell apart also get the norm of their gradient
+    stress        what is done to the model before; None: nothing
     """
 
     tasks: list[Task]
@@ -42,6 +44,7 @@ class Settings:
     max_length: int
     metrics: Metrics = Metrics.correct
     gradient_norm: bool = False
+    stress: Stressed | None = None
 
     def model(self) -> str:
         """Return the folder or Hub id that is evaluated."""
@@ -98,7 +101,7 @@ class Plan:
 
 
 def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool = False) -> Plan:
-    """Load the items, check the results folder (default <model_path>/eval_results) and return what is to be computed.
+    """Load the items, check the results folder (see `default_out`) and return what is to be computed.
 
     No weight is loaded. Raises UserError for a bad checkpoint, bad data (an image that does not decode among it), norms
     of gradients that no attack would read, and for a folder that holds other results.
@@ -109,7 +112,7 @@ def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool
             "add both to tasks, e.g. forget_qa and holdout_qa, or leave gradient_norm out."
         )
     out = out or default_out(settings)
-    items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in settings.tasks}
+    items = _items(settings)
     check_images(items)
     tasks = {t.name: _of_task(t, items[t.name]) for t in settings.tasks}
     folders = resolve(settings.model_family, settings.model_path).newest_first()
@@ -121,11 +124,22 @@ def plan_evaluation(settings: Settings, out: Path | None = None, overwrite: bool
     return plan
 
 
+def _items(settings: Settings) -> dict[str, list[Item]]:
+    """Return the items of each task, without those of the forget set that a stress shows to the model."""
+    tasks = settings.tasks
+    items = {t.name: build_items(t, settings.data, settings.forget_split, settings.seed) for t in tasks}
+    if settings.stress is None:
+        return items
+    forgotten = {t.name: items[t.name] for t in tasks if role_under(t, settings.forget_modality) is Role.forget}
+    return items | settings.stress.unseen(forgotten)
+
+
 def _fingerprint(settings: Settings, tasks: dict[str, str], model: str) -> str:
     """Return the fingerprint of everything that decides the result files."""
     roles = [role_under(task, settings.forget_modality).value for task in settings.tasks]
     frame = [settings.forget_split, settings.retain_split, settings.forget_modality.value, settings.seed]
-    frame += [settings.metrics.value, settings.gradient_norm]
+    stress = None if settings.stress is None else settings.stress.facts
+    frame += [settings.metrics.value, settings.gradient_norm, stress]
     numbers = [FORMAT, METRICS_VERSION, settings.batch_size, settings.max_length]
     family = of_family(settings.model_family)["fingerprint"]
     return fingerprint.of_json([frame, numbers, tasks, roles, model, family])
@@ -151,13 +165,16 @@ def of_rows(task: Task, data: Data, forget_split: str, items: Sequence[Item]) ->
 
 
 def default_out(settings: Settings) -> Path:
-    """Return <model_path>/eval_results; the pretrained model has no run folder, so there `out` must be given."""
+    """Return <model_path>/eval_results, under a stress eval_results_<its name>.
+
+    The pretrained model has no run folder, so there `out` must be given.
+    """
     if settings.model_path is None:
         raise UserError(
             f"save_dir is null for the pretrained {settings.model_family.name}, whose folder is not a run's; "
             f"set the folder that is to receive its results."
         )
-    return Path(settings.model_path) / "eval_results"
+    return Path(settings.model_path) / results_folder(None if settings.stress is None else settings.stress.name)
 
 
 def make_batches(items: dict[str, list[Item]], batch_size: int) -> dict[BatchKey, list[Item]]:

@@ -73,6 +73,7 @@ def _manifest(plan: Plan, records: Mapping[str, list[Any]], finished: Iterable[F
         "retain_split": settings.retain_split,
         "forget_modality": settings.forget_modality.value,
         "seed": settings.seed,
+        "stress": None if settings.stress is None else settings.stress.facts,
         "tasks": tasks,
         "provenance": _provenance(plan),
         "cost": cost(finished),

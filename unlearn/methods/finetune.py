@@ -11,9 +11,13 @@ from unlearn.methods.base import Method, Phase, Term, Views
 
 @dataclass
 class Finetune(Method):
-    """Cross-entropy of the answers, end token included."""
+    """Cross-entropy of the answers, end token included.
+
+    samples  length of a pass; None: the whole set
+    """
 
     name: str = "finetune"
+    samples: int | None = None
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the token cross-entropy on the only view."""
@@ -26,4 +30,4 @@ class Finetune(Method):
     def phases(self, epoch: int, sizes: Mapping[str, int]) -> Sequence[Phase]:
         """Return one pass over the only set."""
         del epoch, sizes
-        return [Phase("", "train", self.needs(), self.terms)]
+        return [Phase("", "train", self.needs(), self.terms, self.samples)]

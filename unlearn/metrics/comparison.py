@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain, combinations
+from typing import Any
 
 from unlearn.errors import UserError, unknown
 from unlearn.metrics.logs import EvalLog, TaskLog
@@ -101,6 +102,7 @@ def _manifest_differences(model: Manifest, gold: Manifest) -> Iterator[str]:
     for key, called in FRAME.items():
         if getattr(model, key) != getattr(gold, key):
             yield f"{called} is {_shown(getattr(model, key))} and {_shown(getattr(gold, key))}"
+    yield from _stress_differences(model.stress or {}, gold.stress or {})
     for name in sorted(set(model.tasks) & set(gold.tasks)):
         a, b = model.tasks[name], gold.tasks[name]
         for key in ("version", "role", "choice", "modality", "label", "probe_of", "members"):
@@ -111,6 +113,16 @@ def _manifest_differences(model: Manifest, gold: Manifest) -> Iterator[str]:
             yield f"the rows of task {name} ({places}) have different contents"
         elif a.fingerprint != b.fingerprint:
             yield f"the items of task {name} are asked differently"
+
+
+def _stress_differences(model: Mapping[str, Any], gold: Mapping[str, Any]) -> Iterator[str]:
+    names = [stress.get("name", "none") for stress in (model, gold)]
+    if names[0] != names[1]:
+        yield f"stress is {names[0]} and {names[1]}"
+        return
+    for key in sorted({*model, *gold}):
+        if model.get(key) != gold.get(key):
+            yield f"{key} of stress {names[0]} is {model.get(key)} and {gold.get(key)}"
 
 
 def _shown(value: object) -> object:

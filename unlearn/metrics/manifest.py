@@ -100,6 +100,7 @@ class Manifest:
 
     seed     of the questions' wordings
     metrics  released: every item was also answered without its picture
+    stress   all that decides what was done to the model before, its name among it; None: nothing
     cost     wall_seconds, peak_memory_bytes and forwards, as far as measured
     """
 
@@ -112,6 +113,7 @@ class Manifest:
     seed: int
     cost: Mapping[str, float | None]
     provenance: Provenance
+    stress: Mapping[str, Any] | None = None
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -136,6 +138,7 @@ def read_manifest(path: Path) -> Manifest | None:
         seed=value_of(content, "seed", int, path),
         cost=_cost(content, path),
         provenance=read_provenance(value_of(content, "provenance", dict, path), f"{path}, provenance"),
+        stress=value_of(content, "stress", dict | None, path) if "stress" in content else None,
     )
 
 

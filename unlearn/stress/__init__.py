@@ -1,0 +1,1 @@
+"""What is done to a model between loading and evaluating it, to see whether forgetting holds; config/stress."""
