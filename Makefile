@@ -4,11 +4,11 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 GPU := $(or $(GPU_PYTHON),$(BIN)/python)
 
-.PHONY: demo mini test lint gpu-check
+.PHONY: demo nlp-demo mini test lint gpu-check
 
-demo: $(INSTALLED)
-	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=demo
-	@cat runs/demo/summary.md
+demo nlp-demo: $(INSTALLED)
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=$(subst -,_,$@)
+	@cat runs/$(subst -,_,$@)/summary.md
 
 mini: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini
