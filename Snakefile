@@ -1,5 +1,6 @@
 # The stages of an experiment as a graph:  snakemake --cores 2 --config experiment=demo
-# What they are is decided in unlearn/experiment/plan.py; overrides="root=runs/other gold_seeds=[0]" changes its keys.
+# What they are is decided in unlearn/experiment/plan.py; overrides="root=runs/other gold_seeds=[0]" changes its keys,
+# split as a shell splits words: overrides="'submitted_by=Jane Doe'".
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from unlearn.experiment.launch import check_root
 from unlearn.experiment.plan import plan
 
 try:
-    experiment = load_experiment(str(config.get("experiment", "demo")), str(config.get("overrides", "")).split())
+    experiment = load_experiment(str(config.get("experiment", "demo")), shlex.split(str(config.get("overrides", ""))))
     check_root(Path(experiment.root))
     stages = plan(experiment)
 except UserError as error:
@@ -43,12 +44,12 @@ for stage in stages:
         name: stage.name
         input: [str(marker) for marker in stage.inputs]
         output: str(stage.marker)
-        threads: stage.threads
+        threads: stage.cores
         resources:
             runtime=stage.minutes,
             mem_mb=stage.mem_mb,
             gpu=stage.gpus,
-            cpus_per_task=stage.threads * max(1, stage.processes),
+            cpus_per_task=stage.cores,
             nodes=1,
         message: f"{stage.name}: log in {stage.root}/logs/{stage.name}.log"
         # `shell` itself would be read after the loop, when `stage` is the last one; and of a function's result

@@ -24,15 +24,15 @@ class Cost:
 
 
 class Meter:
-    """Counts the forward passes of a model (every step of a generation is one) and the seconds since `start`."""
+    """Counts the forward passes of models (every step of a generation is one) and the seconds since `start`."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, *models: nn.Module) -> None:
+        self.models = models
         self.start(Cost())
 
     def __enter__(self) -> "Meter":
         """Begin to count."""
-        self._hook = self.model.register_forward_pre_hook(self._count)
+        self._hooks = [model.register_forward_pre_hook(self._count) for model in self.models]
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         return self
@@ -40,8 +40,9 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the model as it was."""
-        self._hook.remove()
+        """Leave the models as they were."""
+        for hook in self._hooks:
+            hook.remove()
 
     def start(self, spent: Cost) -> None:
         """Count on from what an earlier start had `spent`; what this one counted so far is dropped."""

@@ -36,6 +36,21 @@ def of_model(folders: Sequence[str]) -> str:
     return of_json([_of_folder(Path(f)) if Path(f).is_dir() else f for f in folders])
 
 
+def of_place(path: str) -> str:
+    """Return the fingerprint of a file, or of all files below a folder, by content and name; of a Hub id, the id.
+
+    Hidden files and those that the library `datasets` keeps beside a data set's own do not count.
+    """
+    place = Path(path)
+    if not place.exists():
+        return path
+    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+    names = {file: file.relative_to(place) for file in files}
+    own = {file: any(part.startswith(".") for part in name.parts) for file, name in names.items()}
+    counted = [file for file in files if not own[file] and not file.match("cache-*.arrow")]
+    return of_json([[names[file].as_posix(), _of_file(file)] for file in counted])
+
+
 def _of_folder(folder: Path) -> list[Any]:
     files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
     parts: list[Any] = [[file.name, _of_file(file)] for file in files]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn import __version__, fingerprint
+from unlearn.data.rows import prepare
 from unlearn.errors import UserError
 from unlearn.files import write_json, write_text
 from unlearn.provenance import FILE, environment, lineage, of_family, software
@@ -97,11 +98,14 @@ def lying_in(folder: Path) -> Run:
 def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
     """Return the run of `config` in `config.save_dir`, new, to be resumed or done.
 
-    start  folders of the model that training starts from: a run from other weights is another run
+    start  folders of the model that training starts from
+    A run from other weights, or on other data under the same path, is another run.
     Raises UserError where the folder holds something else and `overwrite` is false; nothing is changed then.
     """
     folder, content = Path(config.save_dir), fingerprint.of_model(start)
-    identity = fingerprint.of_json([plain(config, NOT_IDENTITY), content, __version__])
+    prepare(config.data)
+    data = [fingerprint.of_place(path) for path in sources(config)]
+    identity = fingerprint.of_json([plain(config, NOT_IDENTITY), content, data, __version__])
     run = Run(folder, identity, lineage(start, content))
     if folder.exists() and not folder.is_dir():
         raise UserError(f"save_dir={folder} is a file; set save_dir to a folder.")
@@ -111,6 +115,12 @@ def open_run(config: Any, start: list[str], overwrite: bool) -> Run:
             f"or replace what is there with overwrite_dir=true."
         )
     return run
+
+
+def sources(config: Any) -> list[str]:
+    """Return where a run's training data come from: folders, files and Hub ids."""
+    own = (getattr(config, key, None) for key in ("forget_data_path", "retain_data_path", "refusals_path"))
+    return [path for path in (config.data.path or config.data.text_path, *own) if path is not None]
 
 
 def clear(run: Run) -> None:

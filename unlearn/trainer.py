@@ -65,7 +65,7 @@ class Trainer:
         spent = self._write()
         self.steps = self._steps()
         self._prepare()
-        with Meter(self.model) as meter:
+        with Meter(self.model, *self._teacher()) as meter:
             meter.start(spent)
             self.facts, self.mask = self._survey()
             found = state.restore(self.accelerator, self.model, self.run.folder)
@@ -99,6 +99,13 @@ class Trainer:
         answers, cost = writer.written(wanted, self.sets[wanted.of], self.run.folder / f"{wanted.name}.jsonl")
         self.sets = {**self.sets, wanted.name: answers}
         return cost
+
+    def _teacher(self) -> list[nn.Module]:
+        """Return the reference where it is a second model."""
+        if self.reference is None:
+            return []
+        with self.reference(self.model) as teacher:
+            return [] if teacher is self.model else [teacher]
 
     def _steps(self) -> list[tuple[Phase, Step]]:
         sizes = {name: len(samples) for name, samples in self.sets.items()}

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from unlearn.errors import UserError
 from unlearn.fingerprint import of_model
 from unlearn.forwards import View
 from unlearn.models.components import component_of
@@ -127,6 +128,10 @@ def test_a_teacher_by_adapters_off_equals_a_second_model(term, script, tmp_path,
     for left, right in zip(logs["off"], logs["copy"], strict=True):
         assert left == pytest.approx(right, rel=1e-12)
     assert logs["off"][-1]["forget_0"] < logs["off"][0]["forget_0"]
+    spent = [json.loads((tmp_path / name / "done.json").read_text())["cost"] for name in logs]
+    # Eight steps of one micro-batch, each with model and teacher on what the terms ask of them.
+    runs = {"ce": 3, "kl": 4, "none": 2}[term]
+    assert [cost["forwards"] for cost in spent] == [8 * runs, 8 * runs]
 
 
 def test_the_vision_tower_trains_where_it_is_not_frozen(script, tiny_families, tmp_path):
@@ -219,6 +224,33 @@ def test_a_finished_run_is_not_run_again(script, tmp_path, monkeypatch):
     monkeypatch.setattr("unlearn.models.loading.load_model", lambda *_: pytest.fail("weights were read"))
     assert script("finetune", f"save_dir={tmp_path / 'run'}", *FULL, "num_epochs=1") == out
     assert {f: f.stat().st_mtime_ns for f in out.rglob("*")} == before
+
+
+def test_other_data_under_the_same_path_make_another_run(script, write_data, tmp_path):
+    write, rows = write_data
+    data, out = tmp_path / "data", tmp_path / "run"
+    write(data)
+    given = ("finetune", f"save_dir={out}", *FULL, "num_epochs=1")
+    done = (script(*given, data=data) / "done.json").read_bytes()
+    for file in data.rglob("*"):
+        file.touch()
+    (data / "full" / "cache-1f.arrow").write_text("what the library keeps")
+    assert (script(*given, data=data) / "done.json").read_bytes() == done
+    changed = rows()
+    changed["full"][0]["caption"] = "Ada sleeps."
+    write(data, changed)
+    with pytest.raises(UserError, match="already holds another run"):
+        script(*given, data=data)
+
+
+def test_another_list_of_refusals_under_the_same_path_makes_another_run(script, tmp_path):
+    answers = tmp_path / "refusals.txt"
+    answers.write_text("No idea.\n")
+    given = ("forget", "forget_loss=idk", f"refusals_path={answers}", f"save_dir={tmp_path / 'run'}", *FULL)
+    script(*given, "num_epochs=1")
+    answers.write_text("Ask me not.\n")
+    with pytest.raises(UserError, match="already holds another run"):
+        script(*given, "num_epochs=1")
 
 
 def test_overwriting_leaves_nothing_of_the_other_run(script, tmp_path):

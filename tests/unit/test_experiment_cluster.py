@@ -1,5 +1,6 @@
 """The profile for SLURM, and what the Snakefile's rules ask a cluster for."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from unlearn.experiment.config import load_experiment
 from unlearn.experiment.plan import plan
 
 PROJECT = Path(__file__).parents[2]
-CLUSTER = ("cluster={mem_mb:9000,minutes:30}", "launch=ddp", "threads=2")
+CLUSTER = ("cluster={mem_mb:9000,minutes:30}", "launch=ddp", "threads=2", "submitted_by=Jane Doe", "gold_seeds=[0, 1]")
 
 
 def profile(name):
@@ -38,7 +39,7 @@ def rules():
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
-    given = ConfigSettings(config={"experiment": "demo", "overrides": " ".join(CLUSTER)})
+    given = ConfigSettings(config={"experiment": "demo", "overrides": shlex.join(CLUSTER)})
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         read = api.workflow(ResourceSettings(cores=1), given, snakefile=PROJECT / "Snakefile")
         return {
@@ -54,9 +55,9 @@ def test_every_stage_is_a_rule_that_asks_for_what_the_plan_says(rules):
         asked = rules[stage.name]
         assert (asked["runtime"], asked["mem_mb"], asked["gpu"]) == (stage.minutes, stage.mem_mb, stage.gpus)
         assert asked["nodes"] == 1
-        assert asked["_cores"] == stage.threads
+        assert asked["_cores"] == asked["cpus_per_task"]
 
 
 def test_a_stage_of_two_processes_asks_for_the_cores_of_both(rules):
-    assert {rules[name]["cpus_per_task"] for name in rules if name not in ("all", "report")} == {4}
-    assert rules["report"]["cpus_per_task"] == 1
+    assert {rules[name]["_cores"] for name in rules if name not in ("all", "report")} == {4}
+    assert rules["report"]["_cores"] == 1

@@ -70,6 +70,17 @@ def test_a_failure_is_told_in_the_words_of_the_run(root):
     assert str(caught.value).endswith("error: not this\nerror: lr is -1")
 
 
+def test_the_log_of_an_earlier_start_stays_and_its_errors_are_not_told_again(root):
+    with pytest.raises(UserError):
+        run(root, "print('error: the first'); raise SystemExit(2)")
+    with pytest.raises(UserError) as caught:
+        run(root, "print('error: the second'); raise SystemExit(2)", digest="d2")
+    assert str(caught.value).endswith("base.log:\nerror: the second")
+    first, separator, second = (root / "logs" / "base.log").read_text().replace("\n\n", "\n").splitlines()
+    assert (first, second) == ("error: the first", "error: the second")
+    assert "started again, digest d2" in separator
+
+
 def test_a_failure_without_words_shows_the_end_of_the_log(root):
     with pytest.raises(UserError, match="ZeroDivisionError"):
         run(root, "1 / 0")

@@ -1,16 +1,18 @@
 """The plan of every experiment, read dry: commands compose, inputs exist, digests follow what they depend on."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from unlearn.entry import CONFIG
+from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError
 from unlearn.experiment.config import golds, load_experiment, parts, references, unlearned
 from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs
+from unlearn.report.config import ReportConfig
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG / "experiment").glob("*.yaml"))
 
@@ -261,6 +263,15 @@ def test_what_the_sweep_tries_is_nobody_elses(override, words):
     with pytest.raises(UserError) as caught:
         load_experiment("demo", [override, SWEEP])
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["Jane Doe", "O'Neil", 'a "so called" one', "a, b: [c={d}] (e) # f", "slash\\", "\\' and \\\\'", "Žofie"]
+)
+def test_who_submits_may_be_called_anything(name):
+    stage = plan(replace(load_experiment("demo", []), submitted_by=name))[-1]
+    overrides = stage.command[stage.command.index("unlearn.report") + 1 :]
+    assert load("report", list(overrides), ReportConfig).submitted_by == name
 
 
 def test_a_sweep_of_no_method_is_an_error(tmp_path):

@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
     },
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
-    "run": {*CONFIG, "provenance"},
+    "run": {*CONFIG, "data.rows", "provenance"},
     # Processes: how they find each other, what divides a model among them, and what does not go together.
     "processes": {"errors"},
     "limits": {"config.schema", "config.scripts", "errors", "methods.base", "processes"},

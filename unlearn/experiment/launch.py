@@ -18,12 +18,14 @@ from unlearn.errors import UserError
 from unlearn.experiment.locks import locked, taken_gpus, visible_gpus
 from unlearn.files import write_json
 
+SEPARATOR = "=" * 20
+"""Stands in a log around the words that another start of the stage begins."""
 LOG_TAIL = 15
 """Lines of the log that are shown when a stage fails without a word of its own."""
 
 
 def run_stage(root: Path, stage: str, digest: str, command: Sequence[str], threads: int, processes: int) -> None:
-    """Run `command`; its output goes to <root>/logs/<stage>.log, its marker to <root>/stages/<stage>/<digest>.
+    """Run `command`; its output is added to <root>/logs/<stage>.log, its marker is in <root>/stages/<stage>/<digest>.
 
     processes  of the command, each of which gets a GPU where there are any; 0 for a command that needs none
     Raises UserError where the root holds something else, and where the command fails.
@@ -41,7 +43,7 @@ def run_stage(root: Path, stage: str, digest: str, command: Sequence[str], threa
             environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TQDM_MININTERVAL": "10"}
             if devices:
                 environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-            _run(command, root / "logs" / f"{stage}.log", environment, [lock, *devices.values()])
+            _run(command, root / "logs" / f"{stage}.log", digest, environment, [lock, *devices.values()])
         marker.parent.mkdir(parents=True, exist_ok=True)
         facts = {"stage": stage, "digest": digest, "version": __version__, "command": list(command)}
         write_json(marker, {**facts, "seconds": round(time.perf_counter() - started, 1)})
@@ -60,19 +62,27 @@ def _withdraw(folder: Path) -> None:
         old.parent.rmdir()
 
 
-def _run(command: Sequence[str], log: Path, environment: dict[str, str], descriptors: Sequence[int]) -> None:
+def _run(
+    command: Sequence[str], log: Path, digest: str, environment: dict[str, str], descriptors: Sequence[int]
+) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
+    with log.open("a") as file:
+        # What an earlier start said stays: it may tell why there is another one.
+        start = file.tell()
+        if start:
+            file.write(f"\n{SEPARATOR} started again, digest {digest} {SEPARATOR}\n")
+            file.flush()
         status = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, pass_fds=descriptors, check=False
         ).returncode
     if status:
-        raise UserError(f"the stage ended with status {status}; its log is {log}:\n{_cause(log)}")
+        raise UserError(f"the stage ended with status {status}; its log is {log}:\n{_cause(log, start)}")
 
 
-def _cause(log: Path) -> str:
-    """Return the errors that the log names as such, or else its last lines; of a progress bar its last state."""
-    lines = [line.rpartition("\r")[2] for line in log.read_text(errors="replace").rstrip("\n").split("\n")]
+def _cause(log: Path, start: int) -> str:
+    """Return what the log calls errors from byte `start` on, or else its end; of a progress bar its last state."""
+    text = log.read_bytes()[start:].decode(errors="replace")
+    lines = [line.rpartition("\r")[2] for line in text.rstrip("\n").split("\n")]
     errors = list(dict.fromkeys(line for line in lines if line.startswith("error: ")))
     return "\n".join(errors or lines[-LOG_TAIL:])
 

@@ -9,6 +9,7 @@ base, the other stages each, and `leakage` after all evaluations.
 Starting Python with torch, transformers and peft costs 10 to 18 s, so several runs share a process.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from unlearn.experiment.config import (
 )
 from unlearn.experiment.scripts import script_config
 from unlearn.fingerprint import of_json
-from unlearn.run import NOT_IDENTITY, plain
+from unlearn.run import NOT_IDENTITY, plain, sources
 
 ACCELERATE_LAUNCH = (sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch")
 IGNORED = tuple(key for key in NOT_IDENTITY if key != "save_dir")
@@ -75,6 +76,11 @@ class Stage:
     mem_mb: int
     gpus: int
     digest: str
+
+    @property
+    def cores(self) -> int:
+        """The threads of all processes."""
+        return self.threads * max(1, self.processes)
 
     @property
     def marker(self) -> Path:
@@ -216,7 +222,7 @@ def _reports(cfg: ExperimentConfig, needs: Sequence[Stage]) -> list[Stage]:
     overrides = (
         *(f"+models.{model.name}={model.folder}" for model in models),
         f"golds={_list(gold.name for gold in golds(cfg))}",
-        f"submitted_by={cfg.submitted_by}",
+        f"submitted_by={_quoted(cfg.submitted_by)}",
         *([f"sweep={swept(cfg)}"] if cfg.sweep.asked else []),
     )
     own = {"report": (f"save_dir={root}",)}
@@ -254,6 +260,13 @@ def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequ
     )
 
 
+def _quoted(text: str) -> str:
+    """Return a text so that an override has it for its value: Hydra gives blanks, commas and the like a meaning."""
+    # In quotes a backslash is itself, unless a quote comes after it or after more of them.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
 def _list(values: Iterable[object]) -> str:
     return f"[{','.join(map(str, values))}]"
 
@@ -261,7 +274,10 @@ def _list(values: Iterable[object]) -> str:
 def _identity(job: Job) -> list[Any]:
     """Return what decides the results of a run, as far as its config tells."""
     tasks = _tasks(tuple(job.config.tasks)) if hasattr(job.config, "tasks") else []
-    return [job.script, plain(job.config, IGNORED), tasks, _state(job.config.model_family.hub_id)]
+    data = job.config.data
+    # A benchmark that is written where it is absent is a function of its seed.
+    read = [*sources(job.config), data.text_path] if data.generate_seed is None else []
+    return [job.script, plain(job.config, IGNORED), tasks, *map(_state, [job.config.model_family.hub_id, *read])]
 
 
 @cache
@@ -269,13 +285,13 @@ def _tasks(names: tuple[str, ...]) -> list[dict[str, Any]]:
     return [plain(task) for task in load_tasks(names)]
 
 
-def _state(pretrained: str) -> list[Any]:
-    """Return names, sizes and times of a local pretrained model's files: its content would cost seconds a gigabyte.
+def _state(place: str) -> list[Any]:
+    """Return names, sizes and times of the files of a model or data set: their content would cost seconds a gigabyte.
 
     A new time with old content starts a stage whose runs find themselves done, which costs the start alone.
     """
-    files = sorted(path for path in Path(pretrained).glob("*") if path.is_file()) if Path(pretrained).is_dir() else []
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    files = [Path(place), *sorted(Path(place).rglob("*"))]
+    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
 
 
 def _digest(content: list[Any], needs: Sequence[Stage]) -> str:

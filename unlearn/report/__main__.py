@@ -15,7 +15,7 @@ from unlearn.entry import launch
 from unlearn.files import write_bytes, write_text
 from unlearn.metrics.table import save_rows
 from unlearn.report.config import ReportConfig
-from unlearn.report.gallery import gallery
+from unlearn.report.gallery import gallery, undrawn
 from unlearn.report.latex import to_latex
 from unlearn.report.page import Page, to_html
 from unlearn.report.people import people
@@ -69,6 +69,7 @@ def main(cfg: ReportConfig) -> None:
         sections=[*privacy(study, entries), *probes(study)],
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
         models=study.models,
+        undrawn=undrawn(study),
     )
     folder = Path(cfg.save_dir)
     save_rows([entry.row for entry in entries], folder / "table.csv")

@@ -23,6 +23,10 @@ from unlearn.report.tables import shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PLANE = (Role.forget, Role.retain)
+"""Roles on whose tasks the models have a place in the plane."""
+PLANE_TITLE = "Forgetting against keeping"
+
 Samples = Mapping[str, Mapping[str, Mapping[Score, Floats]]]
 """Per-sample scores in [0, 1] by model, task and score."""
 
@@ -41,11 +45,20 @@ def gallery(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
 
 def _knowledge(study: Study, entries: Sequence[Entry]) -> Iterator[Picture]:
     samples = {model.name: study.samples(model) for model in study.compared}
-    yield _plane(study, samples)
+    if not undrawn(study):
+        yield _plane(study, samples)
     yield _distances(study, entries)
     forgotten = [task for task, info in study.infos.items() if info.counts_as(Role.forget)]
     for number, task in enumerate(forgotten):
         yield _distributions(study, samples, task, folded=number > 0)
+
+
+def undrawn(study: Study) -> list[str]:
+    """Return the figures that a study has nothing for, a sentence each."""
+    lacking = [role.value for role in PLANE if not any(info.counts_as(role) for info in study.infos.values())]
+    if study.metrics is not Metrics.correct or not lacking:
+        return []
+    return [f"{PLANE_TITLE} is not drawn: no task of the role {' and none of the role '.join(lacking)} was evaluated."]
 
 
 def picture(
@@ -57,13 +70,12 @@ def picture(
 
 def _plane(study: Study, samples: Samples) -> Picture:
     points = [
-        plane.Point(m.name, m.kind, *(_mean(study, samples[m.name], role) for role in (Role.forget, Role.retain)))
-        for m in study.compared
+        plane.Point(m.name, m.kind, *(_mean(study, samples[m.name], role) for role in PLANE)) for m in study.compared
     ]
     places = "; ".join(f"{point.name} {point.forget:.2f} and {point.retain:.2f}" for point in points)
     return picture(
         "forget_retain",
-        "Forgetting against keeping",
+        PLANE_TITLE,
         "Mean score of each model on the people whom the distances are about, where 1 is perfect knowledge. The lines "
         "are gold's mean, the band is the range of its seeds (from three on). The goal is where the lines cross: left "
         "of gold's line a model knows less than one that never saw the people, which is damage and not better "

@@ -87,6 +87,7 @@ class Page:
     sweep    what chose the settings; None where they are not tuned
     columns  all columns of every model
     models   whose provenance is told
+    undrawn  a sentence for every figure that there is nothing for
     """
 
     title: str
@@ -100,6 +101,7 @@ class Page:
     sections: Sequence[Section]
     people: Sequence[Person]
     models: Sequence[Model]
+    undrawn: Sequence[str]
 
 
 def to_html(page: Page) -> str:

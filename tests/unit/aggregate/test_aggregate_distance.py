@@ -55,6 +55,41 @@ def test_the_row_has_the_distances_of_compare(seeds):
     assert "JS Distance Retain QA" not in row
 
 
+def test_with_base_the_row_says_what_remains_of_its_distance(seeds, pair, new_log, new_manifest, tmp_path):
+    """Base is far from gold on the forget tasks: its wrong answers are likely there."""
+    _, write = pair
+    log = new_log(MM_TASKS, 9, items=40)
+    for task in ("forget_captions", "forget_names", "forget_qa"):
+        log[task]["avg_gt_loss"] = dict.fromkeys(log[task]["avg_gt_loss"], 0.01)
+        log[task]["rougeL_recall"] = dict.fromkeys(log[task]["rougeL_recall"], 1.0)
+    write(base=(log, new_manifest(log)))
+    cfg = replace(seeds, base_result=str(tmp_path / "base" / "eval_log_aggregated.json"))
+    assert cfg.problems() == []
+    row, far = aggregate(cfg), aggregate(replace(seeds, ckpt_result=cfg.base_result))
+    assert far["D Forget"] > far["D Forget Gold"]
+    assert row["Remaining"] == pytest.approx(row["D Forget"] / far["D Forget"])
+    assert row["Remaining Low"] < row["Remaining"] < row["Remaining High"]
+    assert {key: value for key, value in row.items() if not key.startswith("Remaining")} == aggregate(seeds)
+    own = replace(cfg, ckpt_result=seeds.retain_result)
+    assert aggregate(own)["D Forget"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"gold_results": []}, "with 1 gold(s), but Remaining needs 3; name more in gold_results"),
+        ({"metrics": Metrics.released}, "metrics=released, which knows no distances"),
+        ({"base_result": "GOLD"}, ", a gold; give the log of the model that was to forget."),
+    ],
+)
+def test_a_base_that_nothing_can_be_said_of_is_refused(seeds, change, says):
+    cfg = replace(replace(seeds, base_result="base.json"), **change)
+    if cfg.base_result == "GOLD":
+        cfg = replace(cfg, base_result=seeds.gold_results[0])
+    (problem,) = cfg.problems()
+    assert says in problem
+
+
 def test_one_gold_has_no_band_and_nothing_to_be_held_against(seeds):
     row = aggregate(replace(seeds, gold_results=[]))
     assert not [column for column in row if column.startswith("D ") and column.endswith("Gold")]

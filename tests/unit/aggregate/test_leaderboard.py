@@ -171,6 +171,7 @@ def _renamed(lineage):
         ("forget_modality", "image", "forget_modality is image and both"),
         ("metrics", "released", "metrics is released and correct"),
         ("seed", 1, "data.question_seed is 1 and 0"),
+        ("stress", {"name": "int8"}, "stress is int8 and none"),
     ],
 )
 def test_what_was_asked_differently_is_refused_by_both_names(write, tmp_path, key, value, says):

@@ -88,6 +88,28 @@ def test_one_gold_has_no_band_and_the_report_no_such_words(experiment_config, tm
     assert "one gold seed is from the others" not in page
 
 
+def test_without_a_set_its_figure_is_said_to_be_absent(experiment, experiment_config, tmp_path):
+    def without_retained(folder):
+        for name in ("eval_log_aggregated.json", "manifest.json"):
+            file = folder / "eval_results" / name
+            content = json.loads(file.read_text())
+            tasks = content["tasks"] if name == "manifest.json" else content
+            for task in [task for task in tasks if task.startswith("retain")]:
+                del tasks[task]
+            file.write_text(json.dumps(content))
+
+    models = {}
+    for name in ("base", "gold", "npo"):
+        models[name] = str(shutil.copytree(experiment / name, tmp_path / name))
+        without_retained(tmp_path / name)
+    main(ReportConfig(models, people=0, save_dir=str(tmp_path)))
+    page = (tmp_path / "report.html").read_text()
+    assert "Forgetting against keeping is not drawn: no task of the role retain was evaluated." in page
+    assert not (tmp_path / "figures" / "forget_retain.png").exists()
+    assert (tmp_path / "figures" / "distances.png").exists()
+    assert "nan" not in page.partition("<body>")[2].partition('id="people"')[0].lower().split()
+
+
 def test_published_metrics_have_neither_distances_nor_their_figures(blind, tmp_path):
     models = {name: str(blind / name) for name in ("base", "gold", "npo")}
     main(ReportConfig(models, metrics=Metrics.released, people=1, save_dir=str(tmp_path)))
