@@ -125,6 +125,7 @@ ENGINES = {"zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
 FULL = ("LoRA.r=0", "freeze_vision_module=true", "freeze_projector=false")
 LORA = ("LoRA.r=2", "LoRA.alpha=8")
 NPO = ("forget_loss=npo", "forget_loss.retain_term=kl")
+PDU = ("forget_loss=pdu", "forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2")
 STEPS = (
     "num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float32",
     "save_state_every=2",
@@ -138,6 +139,8 @@ RUNS = {
     "rmu_stops_at_a_layer": ("whole", "forget", "llava", ("forget_loss=rmu", *FULL)),
     "npo_bf16": ("whole", "forget", "llava", (*NPO, *LORA, "model_family.dtype=bfloat16")),
     "sku_extrapolates": ("whole", "forget", "qwen2_vl", ("forget_loss=sku", *FULL)),
+    "pdu_multiplier": ("resumed", "forget", "llava", (*PDU, *LORA)),
+    "altpo_writes": ("whole", "forget", "qwen2_vl", ("forget_loss=altpo", "forget_loss.max_new_tokens=6", *FULL)),
 }
 """15 samples are finetuned in steps of 8 and 7, 9 are forgotten in steps of 8 and 1. Rows with and without picture."""
 FLOAT32 = (1e-5, 1e-4)
