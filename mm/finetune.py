@@ -22,7 +22,7 @@ def main(cfg: FinetuneConfig) -> Path:
     from unlearn.engine import start_accelerator, start_run
     from unlearn.methods.finetune import Finetune
     from unlearn.models.checkpoint import save_checkpoint
-    from unlearn.models.loading import load_encoder, load_model, resolve
+    from unlearn.models.loading import load_encoder, load_model, resolve_start
     from unlearn.models.trainable import make_trainable
     from unlearn.run import open_run
     from unlearn.state import remove
@@ -30,7 +30,7 @@ def main(cfg: FinetuneConfig) -> Path:
 
     # What can be wrong is found out before any weight is read.
     check_split(cfg.split)
-    chain = resolve(cfg.model_family, cfg.model_path)
+    chain = resolve_start(cfg.model_family, cfg.model_path)
     run = open_run(cfg, chain.newest_first(), cfg.overwrite_dir)
     if run.done:
         log.info("%s is this very run, and it ended: nothing to do.", run.folder)

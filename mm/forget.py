@@ -22,9 +22,10 @@ def main(cfg: ForgetConfig) -> Path:
     from unlearn.data.views import check_splits, forget_and_retain
     from unlearn.engine import start_accelerator, start_run
     from unlearn.models.checkpoint import save_checkpoint
-    from unlearn.models.loading import load_encoder, load_model, read_depth, resolve
+    from unlearn.models.loading import load_encoder, load_model, read_depth, resolve_start
     from unlearn.models.trainable import make_trainable
     from unlearn.reference import build
+    from unlearn.routing import route
     from unlearn.run import open_run
     from unlearn.sharding import autocast
     from unlearn.state import remove
@@ -32,7 +33,7 @@ def main(cfg: ForgetConfig) -> Path:
 
     # What can be wrong is found out before any weight is read.
     check_splits(cfg.forget_split, cfg.retain_split)
-    chain = resolve(cfg.model_family, cfg.model_path)
+    chain = resolve_start(cfg.model_family, cfg.model_path)
     run = open_run(cfg, chain.newest_first(), cfg.overwrite_dir)
     if run.done:
         log.info("%s is this very run, and it ended: nothing to do.", run.folder)
@@ -53,6 +54,10 @@ def main(cfg: ForgetConfig) -> Path:
     layers = method.trained_layers(read_depth(cfg.model_family, chain))
 
     accelerator = start_accelerator(run, cfg, method)
+    if method.routes:
+        model = load_model(cfg.model_family, cfg.model_path)
+        route(cfg, sets, model, encoder, accelerator, run, chain.newest_first()[0])
+        return run.folder
     model = make_trainable(load_model(cfg.model_family, cfg.model_path), cfg, layers)
     precision = autocast(accelerator, cfg)
     reference = build(model.to(accelerator.device), precision) if method.needs_reference() else None

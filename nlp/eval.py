@@ -4,8 +4,9 @@
     accelerate launch nlp/eval.py model_path=runs/mini_llama/full           the base model
     accelerate launch nlp/eval.py -m model_path=runs/mini_llama/full,runs/mini_llama/npo    several in one process
     accelerate launch nlp/eval.py -m stress=relearn_forget,int4             whether forgetting holds (config/stress)
+    accelerate launch nlp/eval.py eval=lm_eval 'eval.tasks=[mmlu]'          general utility beside it, by lm-eval
 
-Results: <model_path>/eval_results[_<stress>]/{<task>.jsonl, eval_log_aggregated.json, manifest.json}
+Results: <model_path>/eval_results[_<stress>]/{<task>.jsonl, eval_log_aggregated.json, manifest.json, lm_eval.json}
 """
 
 import logging
@@ -21,6 +22,7 @@ def main(cfg: EvalConfig) -> Path:
     """Evaluate a language model on the tasks of config/task and write records and an aggregated log."""
     from unlearn.data.rows import prepare
     from unlearn.data.views import check_splits
+    from unlearn.evaluation.harness import measure_utility, plan_utility
     from unlearn.evaluation.origin import check_origin
     from unlearn.evaluation.plan import Settings, plan_evaluation
     from unlearn.evaluation.runner import evaluate
@@ -50,7 +52,8 @@ def main(cfg: EvalConfig) -> Path:
         stress=stress.stressed,
     )
     plan = plan_evaluation(settings, None if cfg.save_dir is None else Path(cfg.save_dir), cfg.overwrite_dir)
-    if plan.finished() is not None:
+    utility = plan_utility(cfg.eval, plan)
+    if plan.finished() is not None and utility.finished():
         log.info("%s already holds these results: nothing to do.", plan.out)
         return plan.out
 
@@ -58,6 +61,7 @@ def main(cfg: EvalConfig) -> Path:
     encoder = load_encoder(cfg.model_family, cfg.model_path)
     model = stress.apply(load_model(cfg.model_family, cfg.model_path).to(device), encoder)
     evaluate(model, encoder, plan)
+    measure_utility(utility, model, encoder)
     log.info("results in %s", plan.out)
     return plan.out
 

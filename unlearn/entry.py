@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.config.loading import NO_GRADIENT, PROJECT, REFUSED, first_line, to_object
 from unlearn.config.schema import Data, ModelFamily
+from unlearn.config.scripts import Harness
 from unlearn.errors import UserError, nearest, unknown
 
 CONFIG = PROJECT / "config"
@@ -27,10 +28,11 @@ GROUPS = {
     "forget_loss": "forget_loss",
     "task": "tasks",
     "stress": "stress",
+    "eval": "eval",
 }
 """Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
 HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
-CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx")
+CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx", "lm_eval")
 """Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
 
 
@@ -41,6 +43,7 @@ def register_schemas(config_name: str, schema: type) -> None:
     store.store(name=f"{PurePosixPath(config_name).name}_schema", node=schema)
     for group, section in (("model_family", ModelFamily), ("data", Data)):
         store.store(group=group, name=f"{group}_schema", node=section)
+    store.store(group="eval", name="harness_schema", node=Harness)
     # The methods import torch, which aggregate_eval_stat.py must not: they come with the scripts that take one.
     if "forget_loss" in keys:
         from unlearn.methods.base import load_all

@@ -20,6 +20,8 @@ MODEL_FILES = (
     "chat_template.*",
 )
 """What decides a model's answers. Logs, trainer state and generation_config.json (which evaluation replaces) do not."""
+ON_A_BASE = ("adapter_config.json", "router.json")
+"""Files of checkpoints that stand on another."""
 
 
 def of_json(value: Any) -> str:
@@ -54,10 +56,11 @@ def of_place(path: str) -> str:
 def _of_folder(folder: Path) -> list[Any]:
     files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
     parts: list[Any] = [[file.name, _of_file(file)] for file in files]
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        # Where the base lies does not count: it is a folder of its own here, and an experiment may be moved.
-        parts.append({**json.loads(adapter.read_text()), "base_model_name_or_path": None})
+    for name in ON_A_BASE:
+        file = folder / name
+        if file.is_file():
+            # Where the base lies does not count: it is a folder of its own here, and an experiment may be moved.
+            parts.append({**json.loads(file.read_text()), "base_model_name_or_path": None})
     return parts
 
 

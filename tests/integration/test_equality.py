@@ -44,7 +44,7 @@ OWN = {
     "altpo": ("forget_loss.max_new_tokens=6",),
     "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
 }
-METHODS = sorted(load_all())
+METHODS = sorted(name for name, method in load_all().items() if not method.routes)
 WEIGHTS_ALONE = ("mmunlearner", "salun")
 """Methods that do not go with adapters."""
 STEPS = ("num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float64")

@@ -21,7 +21,7 @@ from unlearn.methods.base import REGISTRY, load_all
 from unlearn.models.components import component_of, depth
 from unlearn.models.loading import load_encoder, load_model
 
-METHODS = sorted(load_all())
+METHODS = sorted(name for name, method in load_all().items() if not method.routes)
 FAMILIES = ("llava", "qwen2_vl", "llama")
 PROJECT = Path(__file__).parents[2]
 GIVEN = (

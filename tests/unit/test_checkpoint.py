@@ -198,7 +198,7 @@ DAMAGES = {
     "no base named": (lambda a: set_base(a, None), "names no base model"),
     "moved base": (
         lambda a: (a.parent / "base").rename(a.parent / "elsewhere"),
-        r'adapter in ".*run" was trained on ".*base", which does not exist; .*/adapter_config.json to where it is',
+        r'checkpoint ".*run" stands on ".*base", which does not exist; .*/adapter_config.json to where it is',
     ),
     "own base": (lambda a: set_base(a, str(a)), "has itself as its base"),
     "base without weights": (lambda a: (a.parent / "base" / "model.safetensors").unlink(), r'base" has no weights'),

@@ -27,7 +27,7 @@ def stems(group):
 
 def given(loss):
     """What a method without a default for all of its parameters is asked with."""
-    return {"pdu": ["forget_loss.eps=1.5"]}.get(loss, [])
+    return {"pdu": ["forget_loss.eps=1.5"], "eco": ["forget_modality=text"]}.get(loss, [])
 
 
 def config(script, *overrides, track="mm"):
@@ -68,6 +68,7 @@ def test_nothing_is_left_out():
         "forget_loss",
         "task",
         "stress",
+        "eval",
         "mm",
         "nlp",
         "experiment",
@@ -258,6 +259,20 @@ def test_several_mistakes_are_told_at_once():
     for part in ("lr is -1", "batch_size is 0", "LoRA.dropout is 1.5", "forget_loss.beta is 0", "max_grad_norm is 0",
                  "warmup_ratio is 2"):  # fmt: skip
         assert part in str(error.value)
+
+
+def test_the_harness_is_asked_by_name_and_about_language_models():
+    assert config("eval").eval.tasks == []
+    with pytest.raises(UserError, match=r"eval=lm_eval evaluates language models, and .*mini_llava sees pictures"):
+        config("eval", "eval=lm_eval")
+    with pytest.raises(UserError, match=r'Unknown eval "lm_evil"; allowed are: lm_eval, none\. Did you mean "lm_eval"'):
+        config("eval", "eval=lm_evil")
+    with pytest.raises(UserError) as error:
+        config("eval", "eval.tasks=[mmlu]", "eval.limit=0", "eval.num_fewshot=-1", "eval.batch_size=0")
+    for part in ("eval is none; set eval=lm_eval", "eval.limit is 0", "num_fewshot is -1", "eval.batch_size is 0"):
+        assert part in str(error.value)
+    with pytest.raises(UserError, match=r"eval\.tasks is empty; name tasks of lm-eval, or set eval=none"):
+        config("eval", "eval=lm_eval", "eval.tasks=[]")
 
 
 def test_several_unknown_keys_are_told_at_once():

@@ -22,7 +22,7 @@ SCRIPTS = {
 GROUPS = {
     "mm/finetune": ("preset", "model_family", "data"),
     "mm/forget": ("preset", "model_family", "data", "forget_loss"),
-    "mm/eval": ("preset", "model_family", "data", "task"),
+    "mm/eval": ("preset", "model_family", "data", "task", "eval"),
     "aggregate_eval_stat": (),
 }
 

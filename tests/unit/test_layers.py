@@ -46,8 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
     "evaluation": {
-        *CONFIG, *ROWS, "data.collate", "cost", "forwards", "generation", "models", "evaluation", "metrics.logs",
-        "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
+        *CONFIG, *ROWS, "data.collate", "cost", "forwards", "generation", "models", "evaluation", "metrics.harness",
+        "metrics.logs", "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
     },
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
     "run": {*CONFIG, "data.rows", "provenance"},
@@ -59,6 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
     },
+    "routing": {*CONFIG, *SAMPLES, "cost", "engine", "models", "run"},
     "survey": {"data.samples", "forwards", "masks", "methods.base", "processes"},
     "writing": {
         *SAMPLES, "cost", "errors", "files", "forwards", "generation", "methods.base", "models.encoder", "vision",

@@ -191,7 +191,7 @@ def test_further_numbers_are_read_and_stay_with_their_items(tmp_path):
     entry["exact_memorization"] = {"2": 0.75, "0": 0.25, "1": 0.5}
     entry.pop("extraction_strength")
     task = read_log(write(tmp_path, {TASK: entry})).tasks[TASK]
-    assert set(task.further) == set(FURTHER) - {"extraction_strength", "mia_gradient_norm"}
+    assert set(task.further) == set(FURTHER) - {"extraction_strength", "mia_gradient_norm", "routed"}
     assert list(task.further["exact_memorization"]) == [0.25, 0.5, 0.75]
     assert list(task.only({"a", "c"}).further["exact_memorization"]) == [0.25, 0.75]
 

@@ -127,7 +127,7 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} trains decoder layers alone, but LoRA.components leaves out "
                 f"language_model; add it."
             )
-        return found + self._mask_problems()
+        return found + self._mask_problems() + (self._routing_problems() if self.forget_loss.routes else [])
 
     def _mask_problems(self) -> list[str]:
         name, share, found = self.forget_loss.name, self.forget_loss.saliency, []
@@ -140,9 +140,47 @@ class ForgetConfig(Training):
             )
         return found
 
+    def _routing_problems(self) -> list[str]:
+        """Return what a method that trains nothing cannot honour."""
+        name = self.forget_loss.name
+        asked = {"l1_lambda": self.l1_lambda > 0, "forget_loss.saliency": self.forget_loss.saliency is not None}
+        given = [key for key, is_given in asked.items() if is_given]
+        found = [f"forget_loss={name} changes no weight, but {key} is set; leave it out." for key in given]
+        if self.forget_modality is not Modality.text and self.model_family.vision:
+            found.append(
+                f"forget_loss={name} tells prompts apart by their words, and a question about a picture has the same "
+                f"words whoever is in it; set forget_modality=text (now {self.forget_modality.name})."
+            )
+        return found
+
     def method(self) -> Any:
         """Return the unlearning method with `loss_beta` applied."""
         return self.forget_loss if self.loss_beta is None else replace(self.forget_loss, forget_weight=self.loss_beta)
+
+
+@dataclass
+class Harness:
+    """One file of config/eval: what lm-evaluation-harness is asked beside the suite's own tasks."""
+
+    name: str = option("none", "none | lm_eval")
+    tasks: list[str] = option(list, "tasks or groups of lm-eval")
+    limit: int | None = option(None, "items of each task, the first ones; null: all")
+    num_fewshot: int | None = option(None, "examples in the prompt; null: as each task says")
+    include_path: str | None = option(None, "folder of further task files")
+    batch_size: int = option(8, "requests per batch")
+
+    def problems(self) -> list[str]:
+        """Return every value that is out of range."""
+        found = [out_of_range("eval.batch_size", self.batch_size, "above 0")] if self.batch_size <= 0 else []
+        if self.tasks and self.name == "none":
+            found.append(f"eval.tasks is {self.tasks} but eval is none; set eval=lm_eval too.")
+        if not self.tasks and self.name != "none":
+            found.append("eval.tasks is empty; name tasks of lm-eval, or set eval=none.")
+        if self.limit is not None and self.limit <= 0:
+            found.append(out_of_range("eval.limit", self.limit, "above 0, or null"))
+        if self.num_fewshot is not None and self.num_fewshot < 0:
+            found.append(out_of_range("eval.num_fewshot", self.num_fewshot, "0 or above, or null"))
+        return found
 
 
 @dataclass
@@ -163,6 +201,7 @@ class EvalConfig:
     stress: Any = option(MISSING, "file of config/stress: what is done to the model before it is evaluated")
     batch_size: int = option(8, "items (with all their answers) per batch")
     max_length: int = option(512, "longest sample in tokens, image tokens included")
+    eval: Harness = option(Harness, "file of config/eval: none | lm_eval (language models)")
 
     def problems(self) -> list[str]:
         """Return every value that is out of range."""
@@ -170,6 +209,11 @@ class EvalConfig:
             out_of_range(k, getattr(self, k), "above 0") for k in ("batch_size", "max_length") if getattr(self, k) <= 0
         ]
         found += unseen_pictures(self.data, self.model_family)
+        if self.eval.tasks and self.model_family.vision:
+            found.append(
+                f"eval={self.eval.name} evaluates language models, and model_family={self.model_family.name} sees "
+                f"pictures; set eval=none."
+            )
         if not self.tasks:
             found.append("tasks is empty; allowed are names of config/task; set e.g. tasks=[forget_captions].")
         if self.model_path is None and self.save_dir is None:

@@ -17,6 +17,7 @@ from unlearn.evaluation.items import Item
 from unlearn.forwards import LabelLogits, label_logits
 from unlearn.generation import generate
 from unlearn.models.encoder import Encoder
+from unlearn.models.router import Router
 from unlearn.vision import Pictures, without_vision
 
 SIGNIFICANT_DIGITS = 7
@@ -41,8 +42,8 @@ def score_items(
     blind     every record also has the greedy answer to the question without the picture (CLEAR's published ROUGE)
     gradient  every record also has the norm of the gradient of the true answer's loss (`gradient_norms`)
 
-    The model must be in eval mode. Raises UserError for a sample longer than `max_length` and NonFiniteLossError for
-    a model that gives no finite probabilities.
+    Behind a router every record tells whether its prompt was routed. The model must be in eval mode. Raises UserError
+    for a sample longer than `max_length` and NonFiniteLossError for a model that gives no finite probabilities.
     """
     encoded = [_encode(encoder, item, max_length) for item in items]
     prompts = [prompt for prompt, _ in encoded]
@@ -59,6 +60,10 @@ def score_items(
         norms = gradient_norms(model, encoder.pad_id, [rows[0] for _, rows in encoded])
         for record, norm in zip(records, norms, strict=True):
             record["gradient_norm"] = _rounded(norm)
+    router: Router | None = getattr(model, "router", None)
+    if router is not None:
+        for record, prompt in zip(records, prompts, strict=True):
+            record["routed"] = router.routes(prompt.input_ids)
     return records
 
 

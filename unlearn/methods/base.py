@@ -164,6 +164,8 @@ class Method:
     """Whether `trained_layers` restricts what trains."""
     alternates: ClassVar[bool] = False
     """Whether the phases of an epoch, all of one length, take turns step by step, instead of one after the other."""
+    routes: ClassVar[bool] = False
+    """Whether nothing trains: a router stands before the start model (unlearn/routing.py)."""
     name: str = "???"
     saliency: float | None = None
     """Share of the trained weights that may move, those with the largest gradients of D_f; None: all (masks.py)."""

@@ -16,6 +16,7 @@ from unlearn.metrics.columns import (
 )
 from unlearn.metrics.comparison import comparable, incomplete, task_infos
 from unlearn.metrics.distance import compare
+from unlearn.metrics.harness import harness_columns
 from unlearn.metrics.logs import EvalLog, read_log
 from unlearn.metrics.privacy import privacy_columns
 from unlearn.metrics.table import Row, Value, ending_problem
@@ -85,6 +86,7 @@ def aggregate(cfg: AggregateConfig) -> Row:
         "Metrics": cfg.metrics.value,
         **{column: mark for column, mark in marks.items() if mark},
         **COLUMNS[cfg.metrics](logs),
+        **harness_columns(logs[MODEL]),
         **cost_columns(logs[MODEL]),
     }
 

@@ -12,6 +12,7 @@ from unlearn.metrics.distance import Distances
 from unlearn.metrics.divergence import divergence
 from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.manifest import Role, TaskInfo
+from unlearn.metrics.routing import routing_columns
 from unlearn.metrics.scores import probability
 from unlearn.metrics.sets import TaskScores, model_utility, set_score, task_scores
 from unlearn.metrics.statistics import KolmogorovSmirnov, harmonic_mean, ks_two_sample
@@ -76,6 +77,7 @@ def result_columns(model: EvalLog, gold: EvalLog) -> dict[str, Value]:
         row[column] = set_score(scores for name, scores in tasks.items() if infos[name].role is role)
     row["Model Utility"] = model_utility(tasks)
     row |= _further_columns(model, infos)
+    row |= routing_columns(model, infos)
     tests = {name: forget_test(model.tasks[name], gold.tasks[name]) for name in _forgotten(model, infos)}
     row["Forget Quality"] = next((tests[name].p_value for name in FORGET_QUALITY_TASKS if name in tests), None)
     for name, test in tests.items():

@@ -8,6 +8,8 @@ Layout (that of TOFU and CLEAR tools): {task: {key: {"0": value, "1": value, ...
     rouge1_recall, rougeL_recall, generated_text                       generated_text: [prompt, generated, true answer]
     exact_memorization, extraction_strength                            of the true answer (memorization.py)
     mia_zlib, mia_min_k, mia_min_k_plus_plus, mia_gradient_norm        of the true answer (membership.py)
+    generation_entropy, repetition                                     of the greedy answer (fluency.py)
+    routed                                                             1 where a router took the prompt, if there is one
     uid, group                                                         this suite's own; a foreign log has none
     rougeL_recall_blind                                                of the answer without the picture, if any
 """
@@ -33,7 +35,8 @@ NEEDED = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL
 """The keys that the metrics are computed from; the others are for the reader and for other tools."""
 
 BLIND = "rougeL_recall_blind"
-FURTHER = ("generation_entropy", "repetition", "exact_memorization", "extraction_strength", *LOGGED.values())
+ROUTED = "routed"
+FURTHER = ("generation_entropy", "repetition", "exact_memorization", "extraction_strength", ROUTED, *LOGGED.values())
 """Numbers of an item that the suite's own logs have beside TOFU's."""
 OPTIONAL = ("uid", "group", "generated_text", BLIND, *FURTHER)
 """Keys that are read where a log has them."""
@@ -152,6 +155,7 @@ def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
         "group": record["group"],
         **({} if blind is None else {BLIND: blind["rougeL_recall"]}),
         **fluency(record["generated"]),
+        **({ROUTED: int(record[ROUTED])} if ROUTED in record else {}),
     }
 
 

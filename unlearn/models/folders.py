@@ -1,11 +1,12 @@
 """What a checkpoint folder must hold, checked before any weight is read.
 
-A model is a chain: a root (a folder of full weights, or a Hub id) and the adapters that were trained one on another.
+A model is a chain: a root (a folder of full weights, or a Hub id), the adapters that were trained one on another, and
+possibly a router before all of them, which changes prompts and no weight.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unlearn.errors import UserError
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
+ROUTER, ROUTER_WEIGHTS = "router.json", "router.safetensors"
 BASE_KEY = "base_model_name_or_path"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,14 +26,17 @@ class Chain:
 
     root      folder of full weights, or Hub id
     adapters  folders in the order in which they are merged
+    router    folder of the router, None where there is none
     """
 
     root: str
     adapters: tuple[Path, ...] = ()
+    router: Path | None = None
 
     def newest_first(self) -> list[str]:
         """Return the checkpoint's own folder first and the root last."""
-        return [*map(str, reversed(self.adapters)), self.root]
+        router = [] if self.router is None else [str(self.router)]
+        return [*router, *map(str, reversed(self.adapters)), self.root]
 
 
 def resolve_chain(path: str) -> Chain:
@@ -61,13 +66,16 @@ def resolve_pretrained(hub_id: str) -> Chain:
 
 def _resolve(folder: Path, seen: tuple[Path, ...]) -> Chain:
     if folder.resolve() in seen:
-        raise UserError(f'The adapter in "{folder}" has itself as its base; correct {BASE_KEY} in {ADAPTER_CONFIG}.')
+        raise UserError(f'The checkpoint "{folder}" has itself as its base; correct {BASE_KEY} in its JSON file.')
+    seen = (*seen, folder.resolve())
+    if (folder / ROUTER).exists():
+        check_safetensors(folder, ROUTER_WEIGHTS)
+        return replace(_below(folder, ROUTER, seen), router=folder)
     # An adapter folder may hold a config.json too (some tools write one); the adapter is what was trained there.
     if (folder / ADAPTER_CONFIG).exists():
         check_safetensors(folder, ADAPTER_WEIGHTS)
-        base = _base(folder)
-        below = _resolve(base, (*seen, folder.resolve())) if isinstance(base, Path) else Chain(base)
-        return Chain(below.root, (*below.adapters, folder))
+        below = _below(folder, ADAPTER_CONFIG, seen)
+        return replace(below, adapters=(*below.adapters, folder))
     if not (folder / CONFIG).exists():
         raise UserError(
             f'"{folder}" is no checkpoint: it has neither {CONFIG} (full weights) nor {ADAPTER_CONFIG} (an adapter); '
@@ -78,9 +86,15 @@ def _resolve(folder: Path, seen: tuple[Path, ...]) -> Chain:
     return Chain(str(folder))
 
 
-def _base(folder: Path) -> Path | str:
-    """Return the base: a folder (absolute, relative to the adapter or to the working directory) or a Hub id."""
-    file = folder / ADAPTER_CONFIG
+def _below(folder: Path, name: str, seen: tuple[Path, ...]) -> Chain:
+    """Return the chain of what the JSON file `name` of a folder says that it stands on."""
+    base = _base(folder, name)
+    return _resolve(base, seen) if isinstance(base, Path) else Chain(base)
+
+
+def _base(folder: Path, name: str) -> Path | str:
+    """Return the base: a folder (absolute, relative to its checkpoint or to the working directory) or a Hub id."""
+    file = folder / name
     base = read_json(file).get(BASE_KEY)
     if not base:
         raise UserError(f"{file} names no base model; set {BASE_KEY} to the folder or Hub id it was trained on.")
@@ -89,7 +103,7 @@ def _base(folder: Path) -> Path | str:
             return candidate
     if Path(base).is_absolute() or not HUB_ID.fullmatch(base):
         raise UserError(
-            f'The adapter in "{folder}" was trained on "{base}", which does not exist; restore that folder, or set '
+            f'The checkpoint "{folder}" stands on "{base}", which does not exist; restore that folder, or set '
             f"{BASE_KEY} in {file} to where it is now."
         )
     return base

@@ -14,6 +14,7 @@ from unlearn.models.folders import (
     resolve_pretrained,
 )
 from unlearn.models.processors import load_processor
+from unlearn.models.router import attach, read_router
 from unlearn.models.text_encoder import TextEncoder
 from unlearn.models.vision_encoder import VisionEncoder
 
@@ -43,6 +44,18 @@ SEES_WHOLE_PICTURE = ("gemma3",)
 def resolve(family: ModelFamily, model_path: str | None) -> Chain:
     """Return where the weights come from, `model_path` or else the family's pretrained model, without reading them."""
     return resolve_pretrained(family.hub_id) if model_path is None else resolve_chain(model_path)
+
+
+def resolve_start(family: ModelFamily, model_path: str | None) -> Chain:
+    """Return where the weights of a model come from that is to train. Raises UserError for one behind a router."""
+    chain = resolve(family, model_path)
+    if chain.router is not None:
+        start = chain.newest_first()[1]
+        raise UserError(
+            f'model_path "{chain.router}" has a router and no weights of its own: those are of "{start}", which forgot '
+            f"nothing; train from that model."
+        )
+    return chain
 
 
 def read_depth(family: ModelFamily, chain: Chain) -> int:
@@ -81,8 +94,9 @@ def _load_tokenizer(source: str, family: ModelFamily) -> "PreTrainedTokenizerBas
 def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel":
     """Return the model in `family.dtype`, in eval mode, with every adapter of `model_path` merged in order.
 
-    Nothing is frozen. Raises UserError for a checkpoint that is incomplete, does not fit, or cannot be downloaded, and
-    for an attention implementation that does not run here or not with this model.
+    A router of `model_path` stands before it. Nothing is frozen. Raises UserError for a checkpoint that is incomplete,
+    does not fit, or cannot be downloaded, and for an attention implementation that does not run here or not with this
+    model.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
@@ -106,6 +120,8 @@ def load_model(family: ModelFamily, model_path: str | None) -> "PreTrainedModel"
         raise UserError(f'"{chain.root}" lacks {len(info["missing_keys"])} weights, e.g. {min(info["missing_keys"])}.')
     for folder in chain.adapters:
         model = _merge_adapter(model, folder)
+    if chain.router is not None:
+        attach(model, read_router(chain.router))
     return model.requires_grad_(True).eval()
 
 

@@ -13,6 +13,7 @@ from unlearn.metrics.columns import (
     released_columns,
     result_columns,
 )
+from unlearn.metrics.harness import harness_columns
 from unlearn.metrics.logs import EvalLog
 from unlearn.metrics.privacy import privacy_columns
 from unlearn.metrics.table import Row, Value
@@ -36,7 +37,8 @@ def entries_of(study: Study, submitted_by: str) -> list[Entry]:
         first = {"Method": model.name, "Submitted By": submitted_by, "Metrics": study.metrics.value}
         cost = {**cost_columns(model.log), **training_cost(model.folder)}
         results = COLUMNS[study.metrics](study, model, compared)
-        entries.append(Entry(model.name, model.kind, {**first, **results, **cost}))
+        utility = harness_columns(model.log)
+        entries.append(Entry(model.name, model.kind, {**first, **results, **utility, **cost}))
     return entries
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from unlearn.config.schema import Metrics
 from unlearn.errors import UserError
 from unlearn.metrics.distance import Comparison, Distances, compare
+from unlearn.metrics.harness import check_same_harness
 from unlearn.metrics.manifest import Manifest, TaskInfo
 from unlearn.metrics.people import Half, half
 from unlearn.metrics.samples import Score, sample_scores
@@ -59,6 +60,7 @@ def read_study(cfg: ReportConfig) -> Study:
     """
     sweep = None if cfg.sweep is None else read_sweep(Path(cfg.sweep))
     models = _models(cfg, sweep)
+    check_same_harness([model.log for model in models])
     manifest = next(_manifest(model) for model in models if model.kind is Kind.gold)
     compared = models if sweep is None else [_on_report_half(model, sweep.seed) for model in models]
     golds = {model.name: model.log for model in compared if model.kind is Kind.gold}

@@ -47,6 +47,7 @@ class Case:
     twins    the loss of each phase in plain Python; a method without phases has one, named ""
     derived  the loss of each phase with the default parameters, of the uniform model beside the peaked reference
     required        parameters that have no default
+    keys            keys of the script without which the method is refused
     padding_counts  the loss depends on what a sample is batched with; true of one published loss alone
     detached        a factor of the loss has no gradient, so that differences of the loss are not its slope
     """
@@ -55,6 +56,7 @@ class Case:
     twins: dict[str, Twin]
     derived: dict[str, float]
     required: dict[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
     padding_counts: bool = False
     detached: bool = False
 
@@ -281,6 +283,8 @@ CASES = {
         ),
         required={"eps": 1.5},
     ),
+    # It has no step; what it fits is in test_routing.py.
+    "eco": Case({}, {}, {}, keys=("forget_modality=text",)),
 }
 
 

@@ -114,7 +114,7 @@ def test_views_answers_measures_and_layers(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_config(name):
     required = [f"forget_loss.{key}={value}" for key, value in CASES[name].required.items()]
-    method = load("mm/forget", [f"forget_loss={name}", *required], ForgetConfig).method()
+    method = load("mm/forget", [f"forget_loss={name}", *required, *CASES[name].keys], ForgetConfig).method()
     assert type(method) is REGISTRY[name]
     assert method == default(name)
 

@@ -1,0 +1,36 @@
+"""How well a router tells prompts about what is to be forgotten from all others, on the evaluation's own prompts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from unlearn.metrics.logs import ROUTED, EvalLog
+from unlearn.metrics.manifest import Role, TaskInfo
+from unlearn.metrics.scores import Floats
+from unlearn.metrics.table import Value
+
+OTHERS = {"Routed Retain": Role.retain, "Routed Real": Role.real}
+
+
+def routing_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
+    """Return precision, recall and the shares of other sets that were routed; nothing for a model without a router.
+
+    Over the items of all tasks that count in a set: precision is the share of forget items among those that were
+    routed (None where none was), so it falls with the size of the other sets; recall is the share of the forget items
+    that was routed.
+    """
+    routed = {role: _routed(log, infos, role) for role in Role}
+    if not any(map(len, routed.values())):
+        return {}
+    hits, all_routed = routed[Role.forget].sum(), sum(values.sum() for values in routed.values())
+    shares = {"Routing Recall": Role.forget, **OTHERS}
+    return {
+        "Routing Precision": float(hits / all_routed) if all_routed else None,
+        **{column: float(routed[role].mean()) for column, role in shares.items() if len(routed[role])},
+    }
+
+
+def _routed(log: EvalLog, infos: Mapping[str, TaskInfo], role: Role) -> Floats:
+    """Return 1 or 0 of every item of a set's tasks."""
+    tasks = [task.further for name, task in log.tasks.items() if infos[name].counts_as(role)]
+    return np.concatenate([np.zeros(0), *(further[ROUTED] for further in tasks if ROUTED in further)])
