@@ -21,6 +21,7 @@ def main(cfg: EvalConfig) -> Path:
     """Evaluate a vision-language model on the tasks of config/task and write records and an aggregated log."""
     from unlearn.data.rows import prepare
     from unlearn.data.views import check_splits
+    from unlearn.evaluation.harness import measure_utility, plan_utility
     from unlearn.evaluation.origin import check_origin
     from unlearn.evaluation.plan import Settings, plan_evaluation
     from unlearn.evaluation.runner import evaluate
@@ -50,7 +51,8 @@ def main(cfg: EvalConfig) -> Path:
         stress=stress.stressed,
     )
     plan = plan_evaluation(settings, None if cfg.save_dir is None else Path(cfg.save_dir), cfg.overwrite_dir)
-    if plan.finished() is not None:
+    utility = plan_utility(cfg.eval, plan)
+    if plan.finished() is not None and utility.finished():
         log.info("%s already holds these results: nothing to do.", plan.out)
         return plan.out
 
@@ -58,6 +60,7 @@ def main(cfg: EvalConfig) -> Path:
     encoder = load_encoder(cfg.model_family, cfg.model_path)
     model = stress.apply(load_model(cfg.model_family, cfg.model_path).to(device), encoder)
     evaluate(model, encoder, plan)
+    measure_utility(utility, model, encoder)
     log.info("results in %s", plan.out)
     return plan.out
 

@@ -14,53 +14,61 @@ UNSEEN = ("Do you remember {}?", "Tell me of {}!", "{} lives where?")
 TASKS = "tasks=[forget_qa,retain_qa]"
 
 
+FAMILIES = ("llava", "llama")
+"""Of a model that sees, the texts alone can be forgotten."""
+
+
+def texts(people, wordings, **more):
+    return [{"question": w.format(name), "answer": f"In {name}town.", **more} for name in people for w in wordings]
+
+
 @pytest.fixture(scope="module")
 def asked(write_data, tmp_path_factory):
     """Folder of a data set of questions that training and evaluation word otherwise."""
     write, captions = write_data
     splits = {"full": PEOPLE, "forget10": PEOPLE[:1], "retain90": PEOPLE[1:]}
-    configs = {name: rows for name, rows in captions().items() if name in splits}
-    for split, people in splits.items():
-        pictures = [{**row, "question": None, "answer": None} for row in configs[split]]
-        pictures = [{key: row[key] for key in row if key != "name"} for row in pictures]
-        texts = [(wording.format(name), f"In {name}town.") for name in people for wording in TRAINED]
-        rows = [{"image": None, "caption": None, "question": q, "answer": a} for q, a in texts]
-        configs[f"{split}+tofu"] = pictures + rows
-    for config, people in (("forget10_perturbed", PEOPLE[:1]), ("retain_perturbed", PEOPLE[1:])):
-        texts = [(wording.format(name), f"In {name}town.") for name in people for wording in UNSEEN]
-        configs[config] = [
-            {"question": q, "answer": a, "paraphrased_answer": f"So {a}", "perturbed_answer": "In Rome."}
-            for q, a in texts
-        ]
+    plain = {split: texts(people, TRAINED) for split, people in splits.items()}
+    asked_otherwise = {"paraphrased_answer": "Somewhere.", "perturbed_answer": "In Rome."}
+    plain["forget10_perturbed"] = texts(PEOPLE[:1], UNSEEN, **asked_otherwise)
+    plain["retain_perturbed"] = texts(PEOPLE[1:], UNSEEN, **asked_otherwise)
+    configs = {**plain, **{name: rows for name, rows in captions().items() if name in splits}}
+    for split in splits:
+        pictures = [{"image": row["image"], "caption": row["caption"]} for row in configs[split]]
+        rows = [{**row, "question": None, "answer": None} for row in pictures]
+        configs[f"{split}+tofu"] = rows + [{"image": None, "caption": None, **row} for row in plain[split]]
     folder = tmp_path_factory.mktemp("eco") / "asked"
     write(folder, configs)
+    write(folder / "texts", plain)
     return folder
 
 
 @pytest.fixture
 def forget(script, asked, tmp_path):
-    """Run mm/forget.py with ECO and return its folder."""
+    """Run forget.py with ECO and return its folder."""
 
-    def run(*given):
+    def run(*given, family="llava"):
         fixed = ("forget_loss=eco", f"save_dir={tmp_path / 'eco'}")
-        return script("forget", *fixed, *given, data=asked)
+        return script("forget", *fixed, *given, family=family, data=asked)
 
     return run
 
 
-def test_unseen_prompts_are_routed_and_all_others_answered_as_before(script, asked, forget, tiny_families, tmp_path):
-    folder = forget("forget_modality=text")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unseen_prompts_are_routed_and_all_others_answered_as_before(
+    family, script, asked, forget, tiny_families, tmp_path
+):
+    folder = forget("forget_modality=text", family=family)
     names = {file.name for file in folder.iterdir()}
     assert {"router.json", "router.safetensors", "done.json", "config.yaml", "provenance.json"} <= names
     assert not {"config.json", "model.safetensors", "adapter_config.json"} & names
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["trained"] == []
     assert json.loads((folder / "done.json").read_text())["cost"]["forwards"] == 0
-    assert json.loads((folder / "router.json").read_text())["base_model_name_or_path"] == tiny_families["llava"].hub_id
+    assert json.loads((folder / "router.json").read_text())["base_model_name_or_path"] == tiny_families[family].hub_id
 
     common = (TASKS, "forget_modality=text", "batch_size=2")
-    start = script("eval", *common, f"save_dir={tmp_path / 'start'}", data=asked)
-    eco = script("eval", *common, f"model_path={folder}", data=asked)
+    start = script("eval", *common, f"save_dir={tmp_path / 'start'}", family=family, data=asked)
+    eco = script("eval", *common, f"model_path={folder}", family=family, data=asked)
     for task, routed in (("forget_qa", True), ("retain_qa", False)):
         before, after = (
             [json.loads(line) for line in (out / f"{task}.jsonl").read_text().splitlines()] for out in (start, eco)

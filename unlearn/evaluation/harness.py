@@ -21,6 +21,7 @@ from unlearn import fingerprint
 from unlearn.config.scripts import Harness
 from unlearn.errors import UserError, nearest
 from unlearn.evaluation.plan import Plan
+from unlearn.evaluation.stressed import Stressed
 from unlearn.files import write_json
 from unlearn.metrics.harness import FORMAT, UTILITY
 from unlearn.models.encoder import Encoder
@@ -70,7 +71,7 @@ def plan_utility(asked: Harness, plan: Plan) -> Utility:
     if not asked.tasks:
         return Utility(asked, path, model, {}, ())
     _check_possible(asked)
-    utility = Utility(asked, path, model, _settings(asked), ())
+    utility = Utility(asked, path, model, _settings(asked, plan.settings.stress), ())
     if utility.finished():
         return utility
     if path.exists() and not plan.overwrite:
@@ -184,11 +185,12 @@ def _check_possible(asked: Harness) -> None:
         )
 
 
-def _settings(asked: Harness) -> dict[str, Any]:
+def _settings(asked: Harness, stress: Stressed | None) -> dict[str, Any]:
     """Return what decides the results: of own tasks the content, wherever they lie."""
     own = None if asked.include_path is None else fingerprint.of_place(asked.include_path)
     keys = {key: value for key, value in asdict(asked).items() if key != "name"}
-    return {"harness": version(PACKAGE), **keys, "include_path": own}
+    facts = None if stress is None else dict(stress.facts)
+    return {"harness": version(PACKAGE), **keys, "include_path": own, "stress": facts}
 
 
 def _fingerprint_in(path: Path) -> str | None:
