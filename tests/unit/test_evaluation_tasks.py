@@ -15,6 +15,7 @@ EIGHT = [
     "forget_captions", "retain_captions", "forget_names", "retain_names",
     "forget_qa", "retain_qa", "real_faces", "real_world",
 ]  # fmt: skip
+REAL_TEXTS = {"real_authors", "world_facts"}
 HOLDOUT = {"holdout_qa": "forget_qa", "holdout_captions": "forget_captions"}
 
 
@@ -27,8 +28,9 @@ def task(**changes):
     return Task(**{**values, **changes})
 
 
-def test_the_tasks_of_clear_of_holdout_people_and_of_the_mini_benchmark_exist():
-    assert set(EIGHT) | {"forget_heldout_names", "retain_heldout_names", *HOLDOUT} == {t.name for t in COUNTED}
+def test_the_tasks_of_clear_of_tofu_of_holdout_people_and_of_the_mini_benchmark_exist():
+    mini = {"forget_heldout_names", "retain_heldout_names"}
+    assert {*EIGHT, *REAL_TEXTS, *mini, *HOLDOUT} == {t.name for t in COUNTED}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -69,7 +71,7 @@ def test_columns_are_those_that_clear_and_tofu_have():
 def test_what_stays_of_the_forget_people_counts_as_retain(modality, expected):
     roles = {t.name: role_under(t, modality) for t in COUNTED}
     assert {name for name, role in roles.items() if role is Role.forget} == expected
-    assert {name for name, role in roles.items() if role is Role.real} == {"real_faces", "real_world"}
+    assert {name for name, role in roles.items() if role is Role.real} == {"real_faces", "real_world", *REAL_TEXTS}
     assert {name for name, role in roles.items() if role is Role.holdout} == set(HOLDOUT)
 
 
@@ -81,6 +83,13 @@ def test_holdout_people_are_asked_as_the_forgotten_ones_are(name):
     same = ("modality", "source", "uid_columns", "question_column", "question_kind", "answer_column", "max_new_tokens")
     assert [getattr(holdout, key) for key in same] == [getattr(members, key) for key in same]
     assert (holdout.wrong_columns, holdout.paraphrase_column, holdout.choice) == ([], None, False)
+
+
+def test_the_config_follows_the_forget_split():
+    forget, retain, holdout = load_tasks(["forget_qa", "retain_qa", "holdout_qa"])
+    assert [task.config_under("forget05") for task in (forget, retain, holdout)] == [
+        "forget05_perturbed", "retain_perturbed", "holdout05",
+    ]  # fmt: skip
 
 
 def test_an_unknown_task_is_answered_with_the_options_and_the_nearest():

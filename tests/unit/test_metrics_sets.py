@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from unlearn.evaluation.tasks import load_tasks
 from unlearn.metrics.logs import TaskLog
 from unlearn.metrics.manifest import FOREIGN_TASKS, Role, TaskInfo
 from unlearn.metrics.sets import UTILITY_TASKS, TaskScores, model_utility, set_score, task_scores
@@ -61,7 +62,7 @@ def test_set_score():
     assert set_score([]) is None
 
 
-@pytest.mark.parametrize(("names", "numbers"), zip(UTILITY_TASKS, (9, 12), strict=True))
+@pytest.mark.parametrize(("names", "numbers"), zip(UTILITY_TASKS, (9, 12, 9), strict=True))
 def test_model_utility_takes_the_right_numbers(names, numbers):
     tasks = {name: scores(0.5, 0.25, 0.125) for name in names}
     assert 3 * len(names) == numbers
@@ -69,12 +70,14 @@ def test_model_utility_takes_the_right_numbers(names, numbers):
     first = {**tasks, names[0]: scores(1, 1, 1)}
     assert model_utility(first) == pytest.approx(numbers / (14 * (len(names) - 1) + 3))
     # What is forgotten, and tasks that are not in the definition, change nothing.
-    assert model_utility({**tasks, "forget_captions": scores(0, 0, 0), "retain_qa": scores(0, 0, 0)}) == pytest.approx(
-        3 / 14
-    )
+    others = dict.fromkeys(("forget_captions", "forget_qa", "retain_heldout_names"), scores(0, 0, 0))
+    assert model_utility({**tasks, **others}) == pytest.approx(3 / 14)
     assert model_utility({name: tasks[name] for name in names[1:]}) is None
     assert model_utility({**tasks, names[-1]: scores(0, 1, 1)}) == 0.0
 
 
 def test_utility_tasks_are_not_to_be_forgotten():
-    assert all(FOREIGN_TASKS[name].role is not Role.forget for names in UTILITY_TASKS for name in names)
+    tofu, *own = UTILITY_TASKS
+    roles = [FOREIGN_TASKS[name].role for name in tofu]
+    roles += [task.role for task in load_tasks([name for names in own for name in names])]
+    assert set(roles) == {Role.retain, Role.real}

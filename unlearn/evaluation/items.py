@@ -53,9 +53,7 @@ def build_items(task: Task, data: Data, forget_split: str, seed: int) -> list[It
     path = data.path if task.source is Source.images else data.text_path
     if path is None:
         raise UserError(f"Task {task.name} asks about pictures and data={data.name} has none; leave it out of tasks.")
-    # Holdout people are as many as those to be forgotten: holdout10 goes with forget10.
-    splits = {"forget_split": forget_split, "holdout_split": forget_split.replace("forget", "holdout")}
-    config = task.config.format(**splits)
+    config = task.config_under(forget_split)
     rows = load_rows(path, config, task.columns())
     seen: Counter[str] = Counter()
     items = [_item(task, data, config, seed, index, row, seen) for index, row in enumerate(rows)]

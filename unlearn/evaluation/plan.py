@@ -159,7 +159,7 @@ def of_rows(task: Task, data: Data, forget_split: str, items: Sequence[Item]) ->
     path = data.path if task.source is Source.images else data.text_path
     return {
         "path": path,
-        "config": task.config.format(forget_split=forget_split),
+        "config": task.config_under(forget_split),
         "fingerprint": fingerprint.of_json(rows),
     }
 

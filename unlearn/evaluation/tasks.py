@@ -120,6 +120,12 @@ class Task:
         ]
         return [f"Task {self.name}: {problem}" for problem in found]
 
+    def config_under(self, forget_split: str) -> str:
+        """Return the config of the dataset where the people of `forget_split` are to be forgotten."""
+        # Holdout people are as many as those to be forgotten: holdout10 goes with forget10.
+        holdout_split = forget_split.replace("forget", "holdout")
+        return self.config.format(forget_split=forget_split, holdout_split=holdout_split)
+
     def columns(self) -> tuple[str, ...]:
         """Return the columns that the set must have, each once, in a fixed order."""
         single = (self.question_column, self.answer_column, self.paraphrase_column, self.group_column)

@@ -15,8 +15,9 @@ from unlearn.metrics.statistics import harmonic_mean
 UTILITY_TASKS = (
     ("eval_real_author_wo_options.json", "eval_real_world_wo_options.json", "eval_log.json"),
     ("real_faces", "real_world", "retain_captions", "retain_names"),
+    ("real_authors", "world_facts", "retain_qa"),
 )
-"""The tasks of model utility: of TOFU's logs (9 numbers) and of multimodal logs (12)."""
+"""The tasks of model utility: of TOFU's logs (9 numbers), of multimodal logs (12) and of a language model's (9)."""
 
 
 @dataclass(frozen=True)
