@@ -15,15 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from promises import Check, status
+from promises import Check, read_logs, status
 
 from unlearn.errors import UserError
 from unlearn.experiment.config import ExperimentConfig, base, golds, load_experiment, swept
 from unlearn.metrics.distance import FORGET, Comparison, compare
-from unlearn.metrics.logs import EvalLog, read_log
+from unlearn.metrics.logs import EvalLog
 from unlearn.metrics.people import Half, half
 
-LOG = "eval_log_aggregated.json"
 Logs = Mapping[str, EvalLog]
 
 
@@ -90,7 +89,7 @@ def main(overrides: list[str]) -> int:
         cfg = load_experiment("mini_all", overrides)
         best, folder = chosen(cfg)
         models = {model.name: model.results for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
-        logs = {name: read_log(path / LOG) for name, path in models.items()}
+        logs = read_logs(models)
         reported = {name: half(log, Half.report, cfg.sweep.seed) for name, log in logs.items()}
         found = checks(reported, logs, [model.name for model in golds(cfg)], best)
     except UserError as error:

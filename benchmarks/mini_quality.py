@@ -12,16 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-from promises import Check, status
+from promises import Check, read_logs, status
 
 from unlearn.errors import UserError
-from unlearn.experiment.config import ExperimentConfig, golds, load_experiment, references, unlearned
+from unlearn.experiment.config import golds, load_experiment, references, unlearned
 from unlearn.metrics.accuracy import choice_accuracy, choice_chance
 from unlearn.metrics.columns import forget_test, result_columns
-from unlearn.metrics.logs import EvalLog, TaskLog, read_log
+from unlearn.metrics.logs import EvalLog, TaskLog
 from unlearn.metrics.scores import probability
 
-LOG = "eval_log_aggregated.json"
 FREE = {"captions": "forget_captions", "QA": "forget_qa"}
 """The forget tasks with free answers."""
 Logs = Mapping[str, EvalLog]
@@ -105,16 +104,12 @@ def _gap(logs: Logs, a: str, b: str) -> float:
     return float(np.mean(np.abs(np.concatenate(gaps))))
 
 
-def read_logs(cfg: ExperimentConfig) -> dict[str, EvalLog]:
-    """Return the logs of all models of an experiment by name. Raises UserError where one is absent."""
-    return {model.name: read_log(model.results / LOG) for model in (*references(cfg), *unlearned(cfg))}
-
-
 def main(overrides: list[str]) -> int:
     """Print every figure with its bound and return the exit status."""
     try:
         cfg = load_experiment("mini", overrides)
-        found = checks(read_logs(cfg), [model.name for model in golds(cfg)], list(cfg.methods))
+        logs = read_logs({model.name: model.results for model in (*references(cfg), *unlearned(cfg))})
+        found = checks(logs, [model.name for model in golds(cfg)], list(cfg.methods))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

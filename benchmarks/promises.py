@@ -1,7 +1,11 @@
-"""Figures that must keep a bound, and how a script says which do."""
+"""Figures of evaluation logs that must keep a bound, and how a script says which do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn.metrics.logs import EvalLog, read_log
+from unlearn.report.runs import LOG
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class Check:
         """Return the line that is printed."""
         sign = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[self.relation]
         return f"{'pass' if self.passed() else 'FAIL'}  {self.what:<66} {self.value:8.4f} {sign:>2} {self.bound:.4g}"
+
+
+def read_logs(folders: Mapping[str, Path]) -> dict[str, EvalLog]:
+    """Return the log in every results folder. Raises UserError where one is absent."""
+    return {name: read_log(folder / LOG.name) for name, folder in folders.items()}
 
 
 def status(found: Sequence[Check]) -> int:

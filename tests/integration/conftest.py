@@ -84,6 +84,17 @@ def people(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def three_forgotten(tmp_path_factory):
+    """The same, but three of the people are to be forgotten (read only)."""
+    rows = clear_configs()
+    rows["forget10"] = rows["full"][:6]
+    rows["forget10+tofu"] = rows["full+tofu"][:6] + rows["full+tofu"][10:13]
+    folder = tmp_path_factory.mktemp("three") / "people"
+    write_people(folder, rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def write_data():
     """The function that writes a data set, and the rows that it writes by default."""
     return write_people, clear_configs

@@ -6,14 +6,12 @@ back to DDP without GPUs, so it is told that these two processes have some, whil
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from launching import launch
 
 from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
@@ -152,20 +150,12 @@ BROKEN = {
     "slope": ("slope", "forget", "llava", (*NPO, *LORA)),
 }
 SCHEMAS = {"finetune": FinetuneConfig, "forget": ForgetConfig}
-PATIENCE = 900
-"""Seconds for a launch."""
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory, write_data):
-    """As elsewhere, but three of the people are to be forgotten: 9 samples, in steps of 8 and 1."""
-    write, default = write_data
-    rows = default()
-    rows["forget10"] = rows["full"][:6]
-    rows["forget10+tofu"] = rows["full+tofu"][:6] + rows["full+tofu"][10:13]
-    folder = tmp_path_factory.mktemp("engines") / "people"
-    write(folder, rows)
-    return folder
+def people(three_forgotten):
+    """9 samples are forgotten, in steps of 8 and 1."""
+    return three_forgotten
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +193,7 @@ def together(engine, given, tmp_path_factory):
     (root / "worker.py").write_text(WORKER)
     (root / "work.json").write_text(json.dumps(work))
     config = dividing_everything(root) if engine == "zero3" else CONFIGS / f"{engine}.yaml"
-    status, errors = launch(config, str(root / "worker.py"), str(root / "work.json"))
-    assert status == 0, errors[-6000:]
+    launch("--config_file", config, root / "worker.py", root / "work.json", environment={})
     return root
 
 
@@ -220,20 +209,6 @@ def dividing_everything(folder):
     del config["mixed_precision"]
     (folder / "zero3.yaml").write_text(yaml.safe_dump(config))
     return folder / "zero3.yaml"
-
-
-def launch(config, *arguments):
-    """Return the exit status and the errors of a launch; processes that wait for each other for ever are ended."""
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file", str(config), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        _, errors = process.communicate(timeout=PATIENCE)
-        return process.returncode, errors
-    finally:
-        # The workers are in sessions of their own; the launcher ends them when it is asked to end.
-        process.terminate()
-        process.wait(60)
 
 
 def log_of(folder):
@@ -292,8 +267,7 @@ def test_a_state_of_another_engine_is_refused(together, engine, given):
 def test_without_gpus_fsdp_is_refused_instead_of_becoming_something_else(given, tmp_path):
     (tmp_path / "worker.py").write_text(REFUSED)
     (tmp_path / "work.json").write_text(json.dumps(given("finetune", tmp_path, 2, 2)))
-    status, errors = launch(CONFIGS / "fsdp2.yaml", str(tmp_path / "worker.py"), str(tmp_path / "work.json"))
-    assert status == 0, errors[-6000:]
+    launch("--config_file", CONFIGS / "fsdp2.yaml", tmp_path / "worker.py", tmp_path / "work.json", environment={})
     for process in range(2):
         trained, evaluated = json.loads((tmp_path / f"said{process}").read_text())
         assert trained.startswith("The launcher asks for FSDP, which does not run on CPUs in this way; use the GPUs")

@@ -6,12 +6,10 @@ in one start, since a start costs 10 to 18 s.
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from launching import launch, of_processes
 from tiny_models import track_of
 
 from unlearn.config.schema import DType
@@ -82,15 +80,9 @@ PADDING_COUNTS = {"released_npo": {1: [(1, 8)], 2: [(1, 4)]}}
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory, write_data):
-    """As elsewhere, but three of the people are to be forgotten: 9 samples, in steps of 8 and 1."""
-    write, default = write_data
-    rows = default()
-    rows["forget10"] = rows["full"][:6]
-    rows["forget10+tofu"] = rows["full+tofu"][:6] + rows["full+tofu"][10:13]
-    folder = tmp_path_factory.mktemp("equality") / "people"
-    write(folder, rows)
-    return folder
+def people(three_forgotten):
+    """9 samples are forgotten, in steps of 8 and 1."""
+    return three_forgotten
 
 
 @pytest.fixture(scope="module")
@@ -115,18 +107,11 @@ def jobs(processes, root, overrides):
                 yield f"{track_of(family)}/{script}", [*overrides(family), *STEPS, *given, *sizes]
 
 
-def start(processes, root, work):
-    """Run jobs one after the other under `accelerate launch` (which, given --cpu, would start one process alone)."""
+def start(count, root, work):
+    """Run jobs one after the other under one launch."""
     (root / "work.json").write_text(json.dumps(work))
     (root / "worker.py").write_text(WORKER)
-    command = [
-        str(Path(sys.executable).with_name("accelerate")), "launch", *(["--multi_gpu"] if processes > 1 else ["--cpu"]),
-        "--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", "0", str(root / "worker.py"), str(root / "work.json"), str(PROJECT),
-    ]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-6000:]
+    launch(*of_processes(count), root / "worker.py", root / "work.json", PROJECT)
 
 
 @pytest.mark.parametrize("name", RUNS)

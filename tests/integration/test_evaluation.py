@@ -3,15 +3,13 @@
 import dataclasses
 import io
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launching import ON_CPU, launch
 
 from unlearn.config.schema import Data, DType, Metrics, Modality
 from unlearn.errors import UserError
@@ -291,7 +289,7 @@ def test_under_released_every_item_is_also_answered_blind(make, reference):
         comparable(both)
 
 
-def launch_two(settings, out, folder, code, config="ddp", variables=None):
+def launch_two(settings, out, folder, code, config="ddp", variables=ON_CPU):
     """Run `code` in two processes, as a file of config/accelerate launches them, in `folder`."""
     given = {
         "family": settings.model_family.name, "model": settings.model_path, "tasks": TASKS, "out": str(out),
@@ -300,15 +298,9 @@ def launch_two(settings, out, folder, code, config="ddp", variables=None):
     }  # fmt: skip
     (folder / "given.json").write_text(json.dumps(given))
     (folder / "run.py").write_text(code)
-    launch = ["-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / f"{config}.yaml")]
-    environment = {**os.environ, **(variables or {}), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, str(folder / "run.py"), str(folder / "given.json")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    file = ACCELERATE / f"{config}.yaml"
+    launch("--config_file", file, folder / "run.py", folder / "given.json", environment=variables)
     assert [(folder / f"rank{r}").read_text() for r in range(2)] == ["2", "2"]
-
-
-ON_CPU = {"ACCELERATE_USE_CPU": "true"}
 
 
 @pytest.mark.parametrize(("config", "variables"), [("ddp", ON_CPU), ("zero3", {})])
@@ -325,7 +317,7 @@ def test_an_error_in_one_process_ends_both(make, tmp_path):
     """The other would wait for ever where their results are put together."""
     settings, out = make()
     broken = TWO_PROCESSES.replace("plan = plan_evaluation", BREAK_ONE + "plan = plan_evaluation")
-    launch_two(settings, out, tmp_path, broken.replace("evaluate(load", "told(load"), variables=ON_CPU)
+    launch_two(settings, out, tmp_path, broken.replace("evaluate(load", "told(load"))
     assert [(tmp_path / f"told{r}").read_text() for r in range(2)] == ["item broken"] * 2
     assert not (out / "manifest.json").exists()
 

@@ -1,13 +1,11 @@
 """Every unlearning method through `accelerate launch` on three tiny models, a sweep in one process each."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launching import launch, of_processes
 from tiny_models import track_of
 
 from unlearn.config.schema import Component, Data, Modality
@@ -98,16 +96,7 @@ def runs(request, people, tiny_overrides, tmp_path_factory):
     for name, own in OWN.items():
         script_main(f"{track}/forget")(script_config(f"{track}/forget", [*forget, f"forget_loss={name}", *own]))
     swept = ",".join(name for name in METHODS if name not in OWN)
-    accelerate = str(Path(sys.executable).with_name("accelerate"))
-    command = [
-        accelerate, "launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
-        "--dynamo_backend", "no", str(PROJECT / track / "forget.py"), "-m", f"forget_loss={swept}",
-    ]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        [*command, *forget], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
+    launch(*of_processes(1), PROJECT / track / "forget.py", "-m", f"forget_loss={swept}", *forget)
     return request.param, base, root
 
 

@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launching import launch
 from torch import nn
 
 from unlearn.config.schema import DType
@@ -324,13 +322,8 @@ def test_two_processes_learn_and_write_what_one_does(evaluate, keys, run_folder,
     given = (*SMALL, "stress=relearn_forget", *LEARN, "model_family.dtype=float64")
     one = records(evaluate(*given))
     out = tmp_path / "two"
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE / "ddp.yaml"),
-        str(PROJECT / "mm" / "eval.py"), *keys, f"model_path={run_folder}", f"save_dir={out}", *given,
-    ]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    place = (f"model_path={run_folder}", f"save_dir={out}")
+    launch("--config_file", ACCELERATE / "ddp.yaml", PROJECT / "mm" / "eval.py", *keys, *place, *given)
     two = records(out)
     for task, rows in one.items():
         for row, other in zip(rows, two[task], strict=True):
