@@ -49,7 +49,8 @@ def main(cfg: ForgetConfig) -> Path:
     sets = {"forget": forget, "retain": retain, "refusals": refusal_samples(cfg.refusals_path)}
     encoder = load_encoder(cfg.model_family, cfg.model_path)
     method = cfg.method()
-    layers = method.trained_layers(read_depth(cfg.model_family, chain))
+    depth = read_depth(cfg.model_family, chain)
+    layers = method.trained_layers(depth)
 
     accelerator = start_accelerator(run, cfg, method)
     if method.routes:
@@ -61,7 +62,7 @@ def main(cfg: ForgetConfig) -> Path:
     reference = build(model.to(accelerator.device), precision) if method.needs_reference() else None
     start_run(run, cfg, accelerator, model, sets)
 
-    cost = Trainer(cfg, method, sets, model, encoder, reference, accelerator, run).train()
+    cost = Trainer(cfg, method, sets, model, encoder, reference, accelerator, run, depth).train()
 
     if accelerator.is_main_process:
         save_checkpoint(model, encoder, run.folder, chain.newest_first()[0], cfg.merge_adapter)

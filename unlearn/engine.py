@@ -9,7 +9,7 @@ from torch import nn
 
 from unlearn import state
 from unlearn.config.schema import Component, DType, Optimizer, Tracker
-from unlearn.config.scripts import Training
+from unlearn.config.scripts import Optimisation, Training
 from unlearn.data.samples import Sample
 from unlearn.errors import UserError
 from unlearn.files import write_json
@@ -24,17 +24,21 @@ from unlearn.sharding import configure
 log = logging.getLogger(__name__)
 
 
-def _adamw(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+def _adamw(parameters: list[nn.Parameter], cfg: Optimisation) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=cfg.lr, weight_decay=cfg.weight_decay)
 
 
-def _adamw_8bit(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def _adamw_8bit(parameters: list[nn.Parameter], cfg: Optimisation) -> torch.optim.Optimizer:
     from bitsandbytes.optim import AdamW8bit
 
-    return AdamW8bit(parameters, lr=lr, weight_decay=weight_decay)
+    return AdamW8bit(parameters, lr=cfg.lr, weight_decay=cfg.weight_decay)
 
 
-OPTIMIZERS = {Optimizer.adamw: _adamw, Optimizer.adamw_8bit: _adamw_8bit}
+def _sgd(parameters: list[nn.Parameter], cfg: Optimisation) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+
+
+OPTIMIZERS = {Optimizer.adamw: _adamw, Optimizer.adamw_8bit: _adamw_8bit, Optimizer.sgd: _sgd}
 
 
 def start_accelerator(run: Run, cfg: Training, method: Method) -> Accelerator:

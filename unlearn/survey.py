@@ -33,6 +33,7 @@ class Survey:
     wrapped: nn.Module
     reference: Reference | None
     batches: Callable[[str, int], Iterable[Batch]]
+    view: type[View]
 
     @torch.no_grad()
     def mean(self, measure: Measure, facts: Facts, size: int) -> float:
@@ -63,7 +64,7 @@ class Survey:
 
     def _views(self, name: str, size: int) -> Iterator[View]:
         for batch in self.batches(name, size):
-            yield View(batch.to(self.accelerator.device), self.wrapped, self.reference)
+            yield self.view(batch.to(self.accelerator.device), self.wrapped, self.reference)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -19,8 +19,7 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from unlearn import state
-from unlearn.config.schema import Component
-from unlearn.config.scripts import Training
+from unlearn.config.scripts import Optimisation
 from unlearn.cost import Cost, Meter
 from unlearn.data.loader import MicroBatches, loader
 from unlearn.data.plan import Step, micro_batches, pass_steps
@@ -30,7 +29,6 @@ from unlearn.errors import NonFiniteLossError
 from unlearn.forwards import UNITS, Reference, View, answer_counts, normalised
 from unlearn.masks import HardMask
 from unlearn.methods.base import Facts, Method, Phase, Views
-from unlearn.models.components import depth
 from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
@@ -48,9 +46,11 @@ class Trainer:
     sets       the samples that the method's phases pass over and that its views draw from
     model      unprepared, frozen and adapted; what trains is float32 (or float64)
     reference  the frozen teacher, where the method needs one
+    depth      number of the model's layers, for a method that speaks of them
+    view       what its terms are asked of
     """
 
-    cfg: Training
+    cfg: Optimisation
     method: Method
     sets: dict[str, list[Sample]]
     model: nn.Module
@@ -58,6 +58,8 @@ class Trainer:
     reference: Reference | None
     accelerator: Accelerator
     run: Run
+    depth: int = 0
+    view: type[View] = View
 
     def train(self) -> dict[str, Any]:
         """Run all steps that are not done yet and return the cost. Raises NonFiniteLossError."""
@@ -134,14 +136,14 @@ class Trainer:
     def _loader(self, steps: Sequence[Step], size: int, parts: int) -> Iterable[dict[str, Batch]]:
         cfg, acc = self.cfg, self.accelerator
         plan = micro_batches(steps, acc.process_index, acc.num_processes, size, parts)
-        pad = self.engine.shards or cfg.trains(Component.vision_tower) or cfg.trains(Component.projector)
+        pad = self.engine.shards or cfg.pads_pictures()
         data = MicroBatches(plan, self.sets, self.method.answers(), cfg.seed, self.encoder, cfg.max_length, pad)
         return loader(data, cfg.num_workers)
 
     def _prepare(self) -> None:
         cfg, acc, steps = self.cfg, self.accelerator, len(self.steps)
         parameters = [parameter for _, parameter in state.trained(self.model)]
-        optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg.lr, cfg.weight_decay)
+        optimizer = OPTIMIZERS[cfg.optimizer](parameters, cfg)
         scheduler = get_scheduler(cfg.lr_scheduler.value, optimizer, math.ceil(cfg.warmup_ratio * steps), steps)
         if self.method.extrapolation() is not None and acc.is_main_process:
             self.start = [parameter.detach().cpu().clone() for parameter in parameters]
@@ -153,8 +155,8 @@ class Trainer:
 
     def _survey(self) -> tuple[Facts, HardMask | None]:
         """Return what the method may know of the run, and what holds its weights; each is passes over sets."""
-        survey = Survey(self.accelerator, self.wrapped, self.reference, self._whole)
-        facts = Facts(self.cfg.seed, depth(self.model))
+        survey = Survey(self.accelerator, self.wrapped, self.reference, self._whole, self.view)
+        facts = Facts(self.cfg.seed, self.depth)
         measures = self.method.measures()
         measured = {name: survey.mean(measure, facts, self.cfg.batch_size) for name, measure in measures.items()}
         mask = self.method.mask()
@@ -196,7 +198,7 @@ class Trainer:
         self, phase: Phase, batches: Mapping[str, Batch], number: int, counts: dict, sums: dict[str, Tensor]
     ) -> Tensor:
         """Return this micro-batch's share of the step's loss; add the share of each term to `sums`."""
-        asked = {name: View(batch, self.wrapped, self.reference) for name, batch in batches.items()}
+        asked = {name: self.view(batch, self.wrapped, self.reference) for name, batch in batches.items()}
         total = torch.zeros((), device=self.accelerator.device)
         for position, term in enumerate(phase.terms(Views(asked, number - 1, self.facts, self.multipliers))):
             weights = asked[term.view].weights(term.per)

@@ -50,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         "metrics.logs", "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
     },
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
+    "faces": {*CONFIG, *ROWS, "faces", "forwards"},
     "run": {*CONFIG, "data.rows", "provenance"},
     # Processes: how they find each other, what divides a model among them, and what does not go together.
     "processes": {"errors"},

@@ -92,10 +92,11 @@ class Scheduler(Enum):
 
 
 class Optimizer(Enum):
-    """AdamW of torch, or the 8-bit AdamW of bitsandbytes."""
+    """AdamW and SGD of torch, or the 8-bit AdamW of bitsandbytes."""
 
     adamw = "adamw"
     adamw_8bit = "adamw_8bit"
+    sgd = "sgd"
 
 
 class NormFrom(Enum):

@@ -24,35 +24,62 @@ from unlearn.config.schema import (
 
 
 @dataclass
-class Training:
-    """Keys shared by finetune and forget."""
+class Optimisation:
+    """Keys of everything that the trainer trains."""
 
-    model_family: ModelFamily = option(ModelFamily, "file of config/model_family")
-    data: Data = option(Data, "file of config/data")
-    model_path: str | None = option(None, "checkpoint to start from; null: the family's pretrained model")
     save_dir: str = option(MISSING, "folder of the run: weights, config, provenance, log")
     overwrite_dir: bool = option(False, "replace another run in save_dir")
     lr: float = option(1e-5, "peak learning rate")
     batch_size: int = option(1, "samples per process and micro-batch")
     gradient_accumulation_steps: int = option(1, "micro-batches per optimiser step")
     num_epochs: int = option(1, "passes over the training (forget: the forget) set")
-    max_length: int = option(512, "longest sample in tokens, image tokens included")
-    weight_decay: float = option(0.01, "decoupled weight decay of AdamW")
-    optimizer: Optimizer = option(Optimizer.adamw, "adamw | adamw_8bit (CUDA)")
+    weight_decay: float = option(0.01, "decoupled weight decay of AdamW, L2 penalty of SGD")
+    optimizer: Optimizer = option(Optimizer.adamw, "adamw | adamw_8bit (CUDA) | sgd")
+    momentum: float = option(0.9, "momentum of SGD")
     lr_scheduler: Scheduler = option(Scheduler.linear, "constant | constant_with_warmup | linear | cosine")
     warmup_ratio: float = option(0.0, "part of all steps in which the learning rate rises")
     max_grad_norm: float | None = option(1.0, "largest gradient norm; null: no clipping")
     l1_lambda: float = option(0.0, "weight of the L1 norm of what trains; 0: no such penalty")
     l_norm_from: NormFrom = option(NormFrom.zero, "zero: |theta| | start: |theta - theta_0|")
     l1_decay: bool = option(False, "l1_lambda falls linearly, epoch by epoch, towards 0")
-    seed: int = option(0, "order of the samples, pairing and initial adapters")
+    seed: int = option(0, "order of the samples, pairing and what is drawn for a start")
+    num_workers: int = option(0, "processes that decode and encode samples")
+    save_state_every: int = option(0, "optimiser steps between resumable states; 0: none")
+    tracker: Tracker = option(Tracker.none, "none | wandb | tensorboard")
+
+    def pads_pictures(self) -> bool:
+        """Tell whether a batch without picture gets a blank one, so that what sees takes part in every backward."""
+        return False
+
+    def problems(self) -> list[str]:
+        """Return every value that is out of range or contradicts another."""
+        positive = ("lr", "batch_size", "gradient_accumulation_steps", "num_epochs")
+        found = [out_of_range(k, getattr(self, k), "above 0") for k in positive if getattr(self, k) <= 0]
+        not_negative = ("weight_decay", "num_workers", "save_state_every", "seed", "l1_lambda")
+        found += [out_of_range(k, getattr(self, k), "0 or above") for k in not_negative if getattr(self, k) < 0]
+        if not 0 <= self.warmup_ratio <= 1:
+            found.append(out_of_range("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
+        if not 0 <= self.momentum < 1:
+            found.append(out_of_range("momentum", self.momentum, "from 0 to below 1"))
+        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
+            found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
+        if self.l1_decay and self.l1_lambda == 0:
+            found.append("l1_decay is true but l1_lambda is 0, so there is no penalty to decay; set l1_lambda.")
+        return found
+
+
+@dataclass
+class Training(Optimisation):
+    """Keys shared by finetune and forget."""
+
+    model_family: ModelFamily = option(ModelFamily, "file of config/model_family")
+    data: Data = option(Data, "file of config/data")
+    model_path: str | None = option(None, "checkpoint to start from; null: the family's pretrained model")
+    max_length: int = option(512, "longest sample in tokens, image tokens included")
     freeze_vision_module: bool = option(True, "the vision tower does not train")
     freeze_projector: bool = option(False, "the projector does not train")
     LoRA: LoRAConfig = option(LoRAConfig, "low-rank adapters")
     merge_adapter: bool = option(False, "save merged weights instead of the adapter")
-    num_workers: int = option(0, "processes that decode and encode samples")
-    save_state_every: int = option(0, "optimiser steps between resumable states; 0: none")
-    tracker: Tracker = option(Tracker.none, "none | wandb | tensorboard")
 
     def trains(self, part: Component) -> bool:
         """Tell whether anything of `part` trains: its weights, or its adapters where there are any."""
@@ -61,18 +88,15 @@ class Training:
         frozen = {Component.vision_tower: self.freeze_vision_module, Component.projector: self.freeze_projector}
         return part in self.LoRA.components if self.LoRA.r > 0 else not frozen.get(part, False)
 
+    def pads_pictures(self) -> bool:
+        """Tell whether what sees trains."""
+        return any(self.trains(part) for part in SEEING)
+
     def problems(self) -> list[str]:
         """Return every value that is out of range or contradicts another."""
-        positive = ("lr", "batch_size", "gradient_accumulation_steps", "num_epochs", "max_length")
-        found = [out_of_range(k, getattr(self, k), "above 0") for k in positive if getattr(self, k) <= 0]
-        not_negative = ("weight_decay", "num_workers", "save_state_every", "seed", "l1_lambda")
-        found += [out_of_range(k, getattr(self, k), "0 or above") for k in not_negative if getattr(self, k) < 0]
-        if not 0 <= self.warmup_ratio <= 1:
-            found.append(out_of_range("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
-        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
-            found.append(out_of_range("max_grad_norm", self.max_grad_norm, "above 0, or null"))
-        if self.l1_decay and self.l1_lambda == 0:
-            found.append("l1_decay is true but l1_lambda is 0, so there is no penalty to decay; set l1_lambda.")
+        found = super().problems()
+        if self.max_length <= 0:
+            found.append(out_of_range("max_length", self.max_length, "above 0"))
         blind = [] if self.model_family.vision else [p.name for p in self.LoRA.components if p in SEEING]
         if blind:
             found.append(f"LoRA.components has {', '.join(blind)}, which model_family={self.model_family.name} lacks.")
