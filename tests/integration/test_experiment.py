@@ -215,3 +215,26 @@ def test_an_experiment_that_is_killed_three_times_ends_like_a_whole_one(command,
         run(line, folder)
     assert sorted(reported(whole / "tiny")) == sorted(reported(root))
     assert [name for name, content in reported(whole / "tiny").items() if reported(root)[name] != content] == []
+
+
+PROBED = (
+    "tasks=[forget_captions,forget_captions_blank_picture,forget_captions_other_picture,retain_captions,real_world]"
+)
+
+
+@pytest.mark.slow
+def test_several_forget_modalities_end_with_a_report_each_and_the_matrix(command, tmp_path):
+    """Golds, methods and judgements of each, from one base; of three forgotten people there is no interval."""
+    modalities = ("forget_modalities=[image,both]", "~methods.npo")
+    root = run(command(*modalities, "finetune=['num_epochs=1']", f"eval=['{PROBED}']"), tmp_path)
+    matrix = list(csv.DictReader((root / "leakage.csv").open()))
+    ways = ["Forget Captions", "Forget Captions, blank picture", "Forget Captions, other's picture"]
+    assert {(row["Forgotten"], row["Method"], row["Probe"]) for row in matrix} == {
+        (modality, model, way) for modality in ("image", "both") for model in ("base", "grad_ascent") for way in ways
+    }
+    assert {row["Leak"] for row in matrix} == {"n/a"}
+    assert sum(name.endswith("base") for name in markers(root)) == 1
+    for modality in ("image", "both"):
+        assert [row["Method"] for row in rows(root / modality)] == ["pretrained", "base", "gold", "grad_ascent"]
+        assert (root / modality / "probes.csv").is_file()
+    assert "Leakage matrix" in (root / "leakage.html").read_text()
