@@ -210,6 +210,18 @@ def experiment_config(experiment):
 
 
 @pytest.fixture(scope="session")
+def report_of(experiment_config, tmp_path_factory):
+    """What makes the report of an experiment's folder and returns its config."""
+
+    def make(root):
+        cfg = experiment_config(tmp_path_factory.mktemp("report"), root=root)
+        main(cfg)
+        return cfg
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def written(experiment_config, tmp_path_factory):
     """Folder of the experiment's report, made once (read only)."""
     folder = tmp_path_factory.mktemp("written")

@@ -7,7 +7,6 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from unlearn.metrics.membership import Attack
-from unlearn.report.__main__ import main
 from unlearn.report.figures import attacks as figure
 from unlearn.report.figures.style import LIGHT
 from unlearn.report.rows import entries_of
@@ -17,11 +16,9 @@ MODELS = ["pretrained", "base", "gold", "gold_seed1", "gold_seed2", "npo", "grad
 
 
 @pytest.fixture(scope="module")
-def report(attacked, experiment_config, tmp_path_factory):
-    """Config and folder of the report of the experiment with holdout people."""
-    cfg = experiment_config(tmp_path_factory.mktemp("report"), root=attacked)
-    main(cfg)
-    return cfg
+def report(attacked, report_of):
+    """Config of the report of the experiment with holdout people, whose folder is there."""
+    return report_of(attacked)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 
 from unlearn.metrics.bootstrap import Interval
 from unlearn.metrics.manifest import FOREIGN_TASKS
-from unlearn.report.__main__ import main
 from unlearn.report.figures import probes as figure
 from unlearn.report.figures.style import THEMES, render
 from unlearn.report.probes import probed as of_tasks
@@ -20,11 +19,9 @@ ASKED = ["forget_names", "forget_names_other_picture", "forget_names_prefix", "r
 
 
 @pytest.fixture(scope="module")
-def report(probed, experiment_config, tmp_path_factory):
-    """Config and folder of the report of the experiment with probes."""
-    cfg = experiment_config(tmp_path_factory.mktemp("report"), root=probed)
-    main(cfg)
-    return cfg
+def report(probed, report_of):
+    """Config of the report of the experiment with probes, whose folder is there."""
+    return report_of(probed)
 
 
 @pytest.fixture(scope="module")
