@@ -171,6 +171,10 @@ def test_a_task_has_the_values_of_its_parent_and_its_own_on_top(tmp_path):
             "defaults: [real_faces, _self_]\nname: x\nprobe_of: real_facs\n",
             'Unknown probe_of in .*x.yaml: "real_facs".*Did you mean "real_faces"',
         ),
+        (
+            "defaults: [real_faces, _self_]\nname: x\nrole: holdout\nmembers: real_facs\n",
+            'Unknown members in .*x.yaml: "real_facs".*Did you mean "real_faces"',
+        ),
     ],
 )
 def test_a_task_that_refers_to_no_other_is_refused(tmp_path, text, words):

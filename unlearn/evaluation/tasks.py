@@ -166,8 +166,9 @@ def _load(path: Path) -> Task:
         task = to_object(_merged(path), Task)
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {first_line(error)}") from error
-    if task.probe_of is not None:
-        _check_known(f"probe_of in {path}:", task.probe_of, path.parent)
+    for key in ("probe_of", "members"):
+        if getattr(task, key) is not None:
+            _check_known(f"{key} in {path}:", getattr(task, key), path.parent)
     return task
 
 
