@@ -10,9 +10,10 @@ import torch
 from unlearn.errors import UserError
 from unlearn.fingerprint import of_model
 from unlearn.forwards import View
+from unlearn.metrics.provenance import read_provenance
 from unlearn.models.components import component_of
 from unlearn.models.loading import load_encoder, load_model
-from unlearn.provenance import lineage
+from unlearn.provenance import lineage, of_family, software
 from unlearn.reference import adapters_off, second_model
 
 FULL = (
@@ -213,6 +214,13 @@ def test_a_run_hands_on_what_it_started_from(script, tiny_families, tmp_path):
     assert run["settings"]["global_batch_size"] == 2
     assert (run["settings"]["lr"], run["settings"]["LoRA"]["r"]) == (3e-3, 4)
     assert not {"batch_size", "seed", "save_dir", "model_path", "data"} & set(run["settings"])
+    # What a log of the model will say of it can be read.
+    links = lineage([str(out), str(base), root["path"]], of_model([str(out)]))
+    told = read_provenance({**software(), "family": of_family(tiny_families["llava"]), "lineage": links}, "here")
+    assert (told.seeds, told.runs[0].method["name"], len(told.lineage)) == ((0, 3), "npo", 3)
+    made = read_provenance({**software(), "family": of_family(tiny_families["llava"]), "lineage": links[1:]}, "here")
+    assert made.trained_on("full")
+    assert not told.trained_on("full")
     # The links of a checkpoint are those of its run, though the folder that it started from is gone.
     shutil.rmtree(base)
     assert [link["path"] for link in lineage([str(out)], "x")] == [str(out), str(base), root["path"]]
