@@ -88,7 +88,7 @@ def main(overrides: list[str]) -> int:
     try:
         cfg = load_experiment("mini_all", overrides)
         best, folder = chosen(cfg)
-        models = {model.name: model.results for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
+        models = {model.name: model.results() for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
         logs = read_logs(models)
         reported = {name: half(log, Half.report, cfg.sweep.seed) for name, log in logs.items()}
         found = checks(reported, logs, [model.name for model in golds(cfg)], best)

@@ -108,7 +108,7 @@ def main(overrides: list[str]) -> int:
     """Print every figure with its bound and return the exit status."""
     try:
         cfg = load_experiment("mini", overrides)
-        logs = read_logs({model.name: model.results for model in (*references(cfg), *unlearned(cfg))})
+        logs = read_logs({model.name: model.results() for model in (*references(cfg), *unlearned(cfg))})
         found = checks(logs, [model.name for model in golds(cfg)], list(cfg.methods))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

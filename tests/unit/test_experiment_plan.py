@@ -49,7 +49,8 @@ def test_commands_are_runs_of_the_scripts_whose_paths_fit(name):
         folders |= set(new)
         results += new if script.endswith("/eval") else []
     judged = [model for part in parts(cfg) for model in (*references(part), *unlearned(part))]
-    assert sorted(results) == sorted(str(model.results) for model in judged)
+    stressed = [model.results(stress) for model in judged if model.trained for stress in cfg.stresses]
+    assert sorted(results) == sorted(str(folder) for folder in (*(model.results() for model in judged), *stressed))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -99,6 +100,42 @@ def test_method_overrides_come_after_those_of_all_methods():
     rates = {c.save_dir: (c.forget_loss.name, c.lr) for c in _configs(found["forget"])}
     assert rates["runs/demo/slow"] == ("npo", 1e-6)
     assert rates["runs/demo/npo"] == ("npo", 5e-4)
+
+
+def test_trained_models_are_evaluated_under_every_stress_in_the_stages_that_evaluate_them():
+    from unlearn.entry import load
+    from unlearn.report.config import ReportConfig
+
+    found = stages("demo", "stresses=[relearn_forget,base_projector]")
+    assert set(found) == set(stages("demo"))
+    references, methods = (_configs(found[name]) for name in ("eval_references", "eval_methods"))
+    places = [(config.stress.name, config.model_path, config.save_dir) for config in (*references, *methods)]
+    assert places[:4] == [
+        ("none", None, "runs/demo/pretrained/eval_results"),
+        ("none", "runs/demo/full", "runs/demo/full/eval_results"),
+        ("relearn_forget", "runs/demo/full", "runs/demo/full/eval_results_relearn_forget"),
+        ("base_projector", "runs/demo/full", "runs/demo/full/eval_results_base_projector"),
+    ]
+    assert [name for name, path, _ in places if path] == ["none", "relearn_forget", "base_projector"] * 4
+    exchanged = [config.stress for config in methods if config.stress.name == "base_projector"]
+    assert {stress.source for stress in exchanged} == {"runs/demo/full"}
+    command = found["report"].command
+    config = load("report", list(command[command.index("unlearn.report") + 1 :]), ReportConfig)
+    assert config.stresses == ["relearn_forget", "base_projector"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("stresses=[int5]", r'Unknown stress in stresses: "int5"; allowed are: .*int4.* Did you mean "int'),
+        ("stresses=[none]", r'Unknown stress in stresses: "none"'),
+        ("stresses=[int4,int4]", r"stresses is \[int4, int4\]; name each of them once"),
+        ("overrides=['stress=int4']", r'overrides sets "stress=int4", but the experiment decides stress; leave it out'),
+    ],
+)
+def test_stresses_that_cannot_be_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        load_experiment("demo", [given])
 
 
 def _configs(stage):

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 
-from unlearn.config.loading import PROJECT
 from unlearn.config.schema import MISSING, Modality, Track, option, out_of_range
 from unlearn.data.views import check_splits
 from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError, unknown
 from unlearn.experiment.trials import trials
+from unlearn.metrics.manifest import results_folder
 
-ACCELERATE = PROJECT / "config" / "accelerate"
+ACCELERATE, STRESS = CONFIG / "accelerate", CONFIG / "stress"
 OWN_KEYS = (
     "save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality", "metrics",
+    "stress",
 )  # fmt: skip
 """Keys of the scripts that the plan itself sets, since the stages must fit each other."""
 SWEPT_KEYS = ("lr", "num_epochs")
@@ -87,9 +88,12 @@ class ExperimentConfig:
     finetune: list[str] = option(list, "overrides of <track>/finetune.py")
     forget: list[str] = option(list, "overrides of <track>/forget.py, before those of the method")
     eval: list[str] = option(list, "overrides of <track>/eval.py")
+    stresses: list[str] = option(
+        list, "files of config/stress; base, golds and every unlearned model are evaluated under each of them too"
+    )
     sweep: Sweep = option(Sweep, "settings that every method is tried with; without any each method runs once")
     released: bool = option(False, "also report what the published metrics would have said, in <root>/released")
-    runs_per_process: int = option(8, "most runs or evaluations that one process does, one after the other")
+    runs_per_process: int = option(8, "most models that one process makes or evaluates, one after the other")
     threads: int = option(1, "CPU threads of a stage")
     launch: str = option("single", "file of config/accelerate: how a stage is launched")
     cluster: Cluster = option(Cluster, "what a stage asks a cluster for")
@@ -99,6 +103,7 @@ class ExperimentConfig:
         """Return what is wrong, keys of the scripts' own configs aside."""
         found = [out_of_range(k, getattr(self, k), "above 0") for k in ("runs_per_process", "threads") if self._low(k)]
         found += [*self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys(), *self._modalities()]
+        found += self._stresses()
         known = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
         if self.launch not in known:
             found.append(str(unknown("launch", self.launch, known)))
@@ -129,6 +134,12 @@ class ExperimentConfig:
             yield f"{told}, which has texts alone; leave it out."
         if names and not self.methods:
             yield "methods is empty, so the leakage matrix has nothing to show; name at least one method."
+
+    def _stresses(self) -> Iterator[str]:
+        known = sorted({path.stem for path in STRESS.glob("*.yaml")} - {"none"})
+        yield from (str(unknown("stress in stresses:", name, known)) for name in self.stresses if name not in known)
+        if len(set(self.stresses)) < len(self.stresses):
+            yield f"stresses is [{', '.join(self.stresses)}]; name each of them once."
 
     def _low(self, key: str) -> bool:
         return getattr(self, key) < 1
@@ -201,10 +212,9 @@ class Model:
     weights: Path | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def results(self) -> Path:
-        """The folder of its evaluation."""
-        return self.folder / "eval_results"
+    def results(self, stress: str | None = None) -> Path:
+        """Return the folder of its evaluation, under a stress or without."""
+        return self.folder / results_folder(stress)
 
     @property
     def checkpoint(self) -> str | None:

@@ -3,16 +3,17 @@
     base, one gold per seed  ->  forget  ->  eval_methods  ->  report
                              ->  eval_references  ->
 
-Under a sweep the forget runs are trials, and `select` stands before the report. Several forget modalities have one
-base, the other stages each, and `leakage` after all evaluations.
+An evaluation stage also has its models' evaluations under stress. Under a sweep the forget runs are trials, and
+`select` stands before the report. Several forget modalities have one base, the other stages each, and `leakage` after
+all evaluations.
 
 Starting Python with torch, transformers and peft costs 10 to 18 s, so several runs share a process.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from unlearn.experiment.config import (
     swept,
     unlearned,
 )
-from unlearn.experiment.scripts import script_config
+from unlearn.experiment.jobs import Job, eval_jobs, finetune_job, forget_job, splits
 from unlearn.fingerprint import of_json
 from unlearn.run import NOT_IDENTITY, plain, sources
 
@@ -39,17 +40,6 @@ IGNORED = tuple(key for key in NOT_IDENTITY if key != "save_dir")
 """Keys whose change does not make a stage run again."""
 NEXT = "+"
 """Stands between the overrides of two runs on the command line of a stage; no override is called so."""
-REPLACE = "overwrite_dir=true"
-"""A stage whose config changed replaces what it made before: the folders are the experiment's own."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call of an entry script: `script` (as "mm/forget"), its overrides, and the config built from them."""
-
-    script: str
-    overrides: tuple[str, ...]
-    config: Any
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ class Stage:
 
 def plan(cfg: ExperimentConfig) -> list[Stage]:
     """Return the stages in an order in which they can run. Raises UserError where a run's config has mistakes."""
-    base_stage = _stage(cfg, "base", [_finetune(cfg, base(cfg), ["split=full"])], [])
+    base_stage = _stage(cfg, "base", [finetune_job(cfg, base(cfg), ["split=full"])], [])
     stages, evaluated = [base_stage], []
     for part in parts(cfg):
         of_part, judged = _part(part, base_stage)
@@ -104,21 +94,21 @@ def plan(cfg: ExperimentConfig) -> list[Stage]:
 
 def _part(cfg: ExperimentConfig, base_stage: Stage) -> tuple[list[Stage], list[Stage]]:
     """Return the stages of one forget modality after base's, and those among them that evaluate."""
-    shared = _splits(cfg)
+    shared = splits(cfg)
     stages = [
-        _stage(cfg, f"gold_seed{s}", [_finetune(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], [])
+        _stage(cfg, f"gold_seed{s}", [finetune_job(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], [])
         for s, gold in zip(cfg.gold_seeds, golds(cfg), strict=True)
     ]
     trained, evaluated = [base_stage, *stages], []
     for suffix, models in _shares(references(cfg), cfg.runs_per_process):
-        jobs = [_eval(cfg, model, shared) for model in models]
+        jobs = [job for model in models for job in eval_jobs(cfg, model, shared)]
         evaluated.append(_stage(cfg, f"eval_references{suffix}", jobs, trained))
     stages += evaluated
     options = ("--trials",) if cfg.sweep.asked else ()
     for suffix, models in _shares(unlearned(cfg), cfg.runs_per_process):
-        runs = [_forget(cfg, model, base(cfg), shared) for model in models]
+        runs = [forget_job(cfg, model, base(cfg), shared) for model in models]
         forget = _stage(cfg, f"forget{suffix}", runs, [base_stage], options)
-        jobs = [_eval(cfg, model, shared) for model in models]
+        jobs = [job for model in models for job in eval_jobs(cfg, model, shared)]
         evaluated.append(_stage(cfg, f"eval_methods{suffix}", jobs, [forget], options))
         stages += [forget, evaluated[-1]]
     select = [_select(cfg, evaluated)] if cfg.sweep.asked else []
@@ -136,45 +126,6 @@ def _shares(models: Sequence[Model], size: int) -> Iterator[tuple[str, Sequence[
     """Yield at most `size` models at a time, each time with an ending for the stage's name: none if one is enough."""
     for number, start in enumerate(range(0, len(models), size), 1):
         yield "" if len(models) <= size else f"_{number}", models[start : start + size]
-
-
-def _job(script: str, overrides: tuple[str, ...], own: Mapping[str, str | float | None]) -> Job:
-    """Return a run with keys of its `own`, on which no other key depends.
-
-    To compose a config takes 0.1 s, so runs that differ in such keys alone share one.
-    """
-    text = [f"{key}={'null' if value is None else value}" for key, value in own.items()]
-    return Job(script, (*overrides, *text), replace(_composed(script, overrides), **own))
-
-
-@cache
-def _composed(script: str, overrides: tuple[str, ...]) -> Any:
-    return script_config(script, list(overrides))
-
-
-def _finetune(cfg: ExperimentConfig, model: Model, own: list[str]) -> Job:
-    modality = f"forget_modality={cfg.forget_modality.name}"
-    place = f"save_dir={model.folder}"
-    return _job(f"{cfg.track.name}/finetune", (*cfg.overrides, *cfg.finetune, *own, modality, place, REPLACE), {})
-
-
-def _forget(cfg: ExperimentConfig, model: Model, start: Model, shared: list[str]) -> Job:
-    given = cfg.methods[model.name]
-    named = any(text.startswith("forget_loss=") for text in given)
-    method = [] if named else [f"forget_loss={model.name}"]
-    overrides = (*cfg.overrides, *cfg.forget, *method, *given, *shared, f"model_path={start.checkpoint}", REPLACE)
-    return _job(f"{cfg.track.name}/forget", overrides, {**model.settings, "save_dir": str(model.folder)})
-
-
-def _eval(cfg: ExperimentConfig, model: Model, shared: list[str]) -> Job:
-    metrics = ("metrics=released",) if cfg.released else ()
-    overrides = (*cfg.overrides, *cfg.eval, *metrics, *shared, REPLACE)
-    return _job(f"{cfg.track.name}/eval", overrides, {"model_path": model.checkpoint, "save_dir": str(model.results)})
-
-
-def _splits(cfg: ExperimentConfig) -> list[str]:
-    keys = ("forget_split", "retain_split")
-    return [*(f"{key}={getattr(cfg, key)}" for key in keys), f"forget_modality={cfg.forget_modality.name}"]
 
 
 def _stage(
@@ -224,6 +175,7 @@ def _reports(cfg: ExperimentConfig, needs: Sequence[Stage]) -> list[Stage]:
         f"golds={_list(gold.name for gold in golds(cfg))}",
         f"submitted_by={_quoted(cfg.submitted_by)}",
         *([f"sweep={swept(cfg)}"] if cfg.sweep.asked else []),
+        *([f"stresses={_list(cfg.stresses)}"] if cfg.stresses else []),
     )
     own = {"report": (f"save_dir={root}",)}
     if cfg.released:
@@ -238,6 +190,7 @@ def _leakage(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
         f"base={base(first).folder.name}",
         f"golds={_list(gold.folder.name for gold in golds(first))}",
         f"methods={_list(cfg.methods)}",
+        f"stresses={_list(cfg.stresses)}",
         f"save_dir={cfg.root}",
     )
     return _light(cfg, "leakage", ("unlearn.report.leakage", *overrides), needs)

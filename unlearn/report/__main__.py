@@ -5,7 +5,8 @@
 
 Writes table.csv and table.md (all columns), table.tex and summary.md (what one looks at first), the figures as PNG
 files in figures/, and report.html, one page with all of it and with people; privacy.csv and privacy.md on memorisation
-and membership attacks, and where tasks were probed probes.csv and probes.md. Imports no torch.
+and membership attacks, and where tasks were probed probes.csv and probes.md, and where models were evaluated under
+stress robustness.csv and robustness.md. Imports no torch.
 """
 
 from pathlib import Path
@@ -21,6 +22,7 @@ from unlearn.report.page import Page, to_html
 from unlearn.report.people import people
 from unlearn.report.privacy import privacy
 from unlearn.report.probes import probes
+from unlearn.report.robustness import robustness
 from unlearn.report.rows import entries_of
 from unlearn.report.runs import Kind, dataset_of
 from unlearn.report.sections import write_section
@@ -66,7 +68,7 @@ def main(cfg: ReportConfig) -> None:
         table=headline(entries, study.metrics),
         columns=whole(entries),
         figures=list(gallery(study, entries)),
-        sections=[*privacy(study, entries), *probes(study)],
+        sections=[*privacy(study, entries), *probes(study), *robustness(study, cfg.stresses)],
         people=people(speakers, study.manifest, data, cfg.people) if data is not None else [],
         models=study.models,
         undrawn=undrawn(study),

@@ -19,6 +19,7 @@ class ReportConfig:
     golds: list[str] = option(lambda: ["gold"], "those of `models` that never saw what is forgotten, one per seed")
     metrics: Metrics = option(Metrics.correct, "correct | released: what CLEAR's published code computes instead")
     sweep: str | None = option(None, "folder of a sweep, whose chosen models are added; null: settings are not tuned")
+    stresses: list[str] = option(list, "stresses under which all but pretrained were evaluated (eval_results_<name>)")
     people: int = option(3, "people of each role whose answers the page shows; 0: none, and no dataset is read")
     save_dir: str = option(MISSING, "folder of the tables, the figures and report.html")
     submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
@@ -34,6 +35,8 @@ class ReportConfig:
             given = f"base={self.base}, golds={self.golds}, pretrained={self.pretrained}"
             found.append(f"{given} name a model twice; each model of `models` is one of these or a method.")
         found += self._shared_folders()
+        if len(set(self.stresses)) < len(self.stresses):
+            found.append(f"stresses is [{', '.join(self.stresses)}]; name each of them once.")
         if self.people < 0:
             found.append(out_of_range("people", self.people, "0 or above"))
         return found
