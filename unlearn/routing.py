@@ -1,5 +1,6 @@
 """A run without training: a router is fitted on the prompts of both sides and written before the start model (ECO)."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from unlearn.errors import UserError
 from unlearn.models.encoder import Encoder
 from unlearn.models.router import Router, Run, runs_of, save_router
 from unlearn.run import Run as RunFolder
+
+log = logging.getLogger(__name__)
 
 HELD_OUT = 5
 """Every so many-th prompt of a side chooses the threshold and is not fitted on."""
@@ -65,6 +68,7 @@ def route(
             )
             save_router(router, run.folder, base)
             run.end({"cost": {**asdict(meter.cost()), "steps": 0, "resumed_at": 0}})
+        log.info("saved to %s", run.folder)
     accelerator.wait_for_everyone()
 
 
@@ -135,20 +139,29 @@ def best_threshold(forget: Floats, retain: Floats) -> float:
     return float(cuts[np.flatnonzero(np.equal(f1, max(f1)))[-1]])
 
 
-def entities(forget: Sequence[Ids], retain: Sequence[Ids], least_z: float) -> frozenset[int]:
-    """Return the ids whose log odds ratio, with 1/2 added to every count, is `least_z` standard errors above 0.
+def entities(forget: Sequence[Ids], retain: Sequence[Ids], least_z: float) -> frozenset[Run]:
+    """Return the shortest runs that tell the sides apart: by `least_z` standard errors, and with no such run inside.
 
-    Of n prompts of a side, a have the id: log (a_f + .5)(n_r - a_r + .5) / (a_r + .5)(n_f - a_f + .5), and its variance
-    is the sum of the four reciprocals (Haldane 1956; Agresti 2002, section 3.1).
+    A name whose words are all its own is found word by word, one whose words others have too as the words together.
     """
-    counts = [Counter(i for ids in side for i in set(ids)) for side in (forget, retain)]
-    found = set()
-    for i, count in counts[0].items():
-        cells = [count, counts[1][i], len(forget) - count, len(retain) - counts[1][i]]
-        a, b, c, d = (cell + 0.5 for cell in cells)
-        if math.log(a * d / (b * c)) > least_z * math.sqrt(1 / a + 1 / b + 1 / c + 1 / d):
-            found.add(i)
+    counts = [Counter(run for ids in side for run in runs_of(ids)) for side in (forget, retain)]
+    found: set[Run] = set()
+    for run in sorted(counts[0], key=lambda run: (len(run), run)):
+        of_forget, of_retain = (count[run] for count in counts)
+        z = log_odds_z(of_forget, len(forget) - of_forget, of_retain, len(retain) - of_retain)
+        if z > least_z and not found & runs_of(run):
+            found.add(run)
     return frozenset(found)
+
+
+def log_odds_z(a: int, b: int, c: int, d: int) -> float:
+    """Return the log odds ratio log(a d / (b c)) in standard errors, sqrt(1/a + 1/b + 1/c + 1/d), 1/2 added to each.
+
+    a, c  prompts of either side that have a run
+    b, d  those that have it not (Haldane 1956; Agresti 2002, section 3.1)
+    """
+    a, b, c, d = (count + 0.5 for count in (a, b, c, d))
+    return math.log(a * d / (b * c)) / math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
 
 
 def root_mean_square(model: nn.Module, forget: Sequence[Ids]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unlearn.metrics.logs import EvalLog, TaskLog, aggregated_from_records
-from unlearn.metrics.manifest import FOREIGN_TASKS
+from unlearn.metrics.manifest import FOREIGN_TASKS, Role
 from unlearn.metrics.routing import routing_columns
 
 
@@ -20,15 +20,15 @@ def log(routed):
     return EvalLog(Path("log"), tasks, None)
 
 
-ROUTED = {"forget_qa": [1, 1, 0], "forget_captions": [0], "retain_qa": [1, 0], "real_faces": [0, 0, 0, 1]}
+ROUTED = {"forget_qa": [1, 1, 0], "forget_captions": [0], "retain_qa": [1, 1, 0], "real_faces": [0, 0, 0, 1]}
 
 
 def test_precision_and_recall_by_hand():
     row = routing_columns(log(ROUTED), FOREIGN_TASKS)
     assert row == {
-        "Routing Precision": pytest.approx(2 / 4),
+        "Routing Precision": pytest.approx(2 / 5),
         "Routing Recall": pytest.approx(2 / 4),
-        "Routed Retain": pytest.approx(1 / 2),
+        "Routed Retain": pytest.approx(2 / 3),
         "Routed Real": pytest.approx(1 / 4),
     }
 
@@ -36,6 +36,12 @@ def test_precision_and_recall_by_hand():
 def test_a_task_counts_by_its_role_and_a_probe_in_no_set():
     infos = {**FOREIGN_TASKS, "forget_captions": replace(FOREIGN_TASKS["forget_captions"], probe_of="forget_qa")}
     assert routing_columns(log(ROUTED), infos)["Routing Recall"] == pytest.approx(2 / 3)
+
+
+def test_holdout_people_have_a_share_of_their_own():
+    infos = {**FOREIGN_TASKS, "holdout_qa": replace(FOREIGN_TASKS["forget_qa"], role=Role.holdout)}
+    row = routing_columns(log({**ROUTED, "holdout_qa": [1, 0]}), infos)
+    assert (row["Routing Precision"], row["Routed Holdout"]) == (pytest.approx(2 / 5), 0.5)
 
 
 def test_where_nothing_was_routed_there_is_no_precision():

@@ -23,7 +23,7 @@ ROUTER = Router(
     weights={(ord("n"), ord("n")): 10.0},
     bias=-1.0,
     threshold=0.0,
-    entities=frozenset(b"A"),
+    entities=frozenset({tuple(b"A")}),
     ignored=frozenset({256}),
     noise=2.0,
     seed=3,
@@ -46,9 +46,11 @@ def test_the_score_by_hand():
 
 
 def test_the_tokens_that_are_corrupted():
-    router = replace(ROUTER, entities=frozenset({7}), ignored=frozenset({5}))
+    router = replace(ROUTER, entities=frozenset({(7,), (8, 9)}), ignored=frozenset({5}))
     assert router.places([5, 7, 1, 7]) == [1, 3]
-    assert router.places([5, 1, 2, 5]) == [1, 2]
+    # 8 and 9 are an entity together alone; what is no text does not part them.
+    assert router.places([8, 9, 1, 9, 8, 5, 9, 8]) == [0, 1, 4, 6]
+    assert router.places([5, 1, 2, 5, 9]) == [1, 2, 4]
 
 
 def test_noise_is_drawn_from_seed_and_prompt_alone():

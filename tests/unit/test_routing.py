@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from unlearn.errors import UserError
 from unlearn.models.router import Router, runs_of
-from unlearn.routing import best_threshold, entities, features, fit, logistic, split
+from unlearn.routing import best_threshold, entities, features, fit, log_odds_z, logistic, split
 
 
 def words(text):
@@ -79,11 +79,19 @@ def test_entities_by_hand():
     # 7 is in 3 of 3 and 0 of 4: log(3.5 x 4.5 / .5 / .5) / sqrt(1/3.5 + 1/.5 + 1/.5 + 1/4.5) = 1.9516.
     z = math.log(3.5 * 4.5 / 0.25) / math.sqrt(1 / 3.5 + 4 + 1 / 4.5)
     assert z == pytest.approx(1.9516, abs=1e-3)
-    assert entities(forget, retain, z - 1e-9) == {7}
+    assert entities(forget, retain, z - 1e-9) == {(7,)}
     assert entities(forget, retain, z + 1e-9) == frozenset()
     # Thrice in one prompt is in 1 of 2: log(1.5 x 4.5 / .5 / 1.5) / sqrt(1/1.5 + 2 + 1/1.5 + 1/4.5) = 1.165.
-    assert entities([(7, 7, 7), (1,)], retain, 1.16) == {7}
+    assert entities([(7, 7, 7), (1,)], retain, 1.16) == {(7,)}
     assert entities([(7, 7, 7), (1,)], retain, 1.17) == frozenset()
+
+
+def test_a_name_of_shared_words_is_an_entity_as_a_whole():
+    forget, retain = [(1, 2, 5), (1, 2, 6), (1, 2, 7)], [(1, 3, 5), (1, 3, 6), (4, 2, 7), (4, 2, 5)]
+    # 1 and 2 are in 3 of 3 and 2 of 4, z = 1.107; both together in 3 of 3 and 0 of 4, z = 1.9516.
+    assert log_odds_z(3, 0, 2, 2) == pytest.approx(math.log(7) / math.sqrt(1 / 3.5 + 2 + 2 / 2.5))
+    assert entities(forget, retain, 1.5) == {(1, 2)}
+    assert entities(forget, retain, 1.0) == {(1,), (2,)}
 
 
 def test_every_fifth_prompt_is_held_out_whatever_their_order():

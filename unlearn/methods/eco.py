@@ -1,12 +1,12 @@
 """ECO: embedding-corrupted prompts (Liu et al. 2024, arXiv:2406.07933).
 
 L = E_{prompts x of D_f and D_r}[ log(1 + exp(-y s(x))) ] + l2/2 |w|^2,   s(x) = b + w phi(x),  y = 1 on D_f, -1 on D_r
-e(x_t) <- e(x_t) + sigma |e| N(0, I)   where s(x) > threshold and x_t is an entity token
+e(x_t) <- e(x_t) + sigma |e| N(0, I)   where s(x) > threshold and x_t is of an entity
 
 No weight of the model changes: L is that of a prompt classifier, and prompts that it picks are corrupted at inference.
 Differs from the paper: the classifier is logistic regression on runs of the prompt's own tokens (a RoBERTa there),
-entity tokens are those that tell the two sets apart (a named-entity tagger there), sigma is set in units of the
-embeddings' root mean square |e| (searched there for the scores that a model trained without D_f would have), and of a
+entities are the shortest runs of tokens that tell the two sets apart (a named-entity tagger there), sigma is set in
+units of the embeddings' root mean square |e| (searched there for the scores of a model trained without D_f), and of a
 scored answer no token is corrupted (the published code corrupts the entities of the answer too, which generation never
 sees). The threshold is the one of best F1 on every fifth prompt, which the classifier is not fitted on.
 """
@@ -25,8 +25,8 @@ class ECO(Method):
 
     sigma     strength of the noise
     l2        of the classifier's weights
-    entity_z  the least z of a token's log odds ratio (prompts of D_f that have it against those of D_r) that makes it
-              an entity
+    entity_z  the least z of a run's log odds ratio (prompts of D_f that have it against those of D_r) that makes it an
+              entity; a run of three prompts of D_f and of no other has about 2.7, one of two 2.5
     """
 
     paper: ClassVar[str] = "arXiv:2406.07933"
@@ -34,7 +34,7 @@ class ECO(Method):
     name: str = "eco"
     sigma: float = 5.0
     l2: float = 1e-6
-    entity_z: float = 3.0
+    entity_z: float = 2.5
 
     def problems(self) -> list[str]:
         """Refuse parameters that are not positive."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from unlearn.metrics.logs import ROUTED, EvalLog
-from unlearn.metrics.manifest import Role, TaskInfo
+from unlearn.metrics.manifest import COMPARED, Role, TaskInfo
 from unlearn.metrics.scores import Floats
 from unlearn.metrics.table import Value
 
-OTHERS = {"Routed Retain": Role.retain, "Routed Real": Role.real}
+OTHERS = {"Routed Retain": Role.retain, "Routed Real": Role.real, "Routed Holdout": Role.holdout}
 
 
 def routing_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, Value]:
@@ -17,12 +17,12 @@ def routing_columns(log: EvalLog, infos: Mapping[str, TaskInfo]) -> dict[str, Va
 
     Over the items of all tasks that count in a set: precision is the share of forget items among those that were
     routed (None where none was), so it falls with the size of the other sets; recall is the share of the forget items
-    that was routed.
+    that was routed. Holdout people, whom the model never met either way, have no part in precision.
     """
     routed = {role: _routed(log, infos, role) for role in Role}
     if not any(map(len, routed.values())):
         return {}
-    hits, all_routed = routed[Role.forget].sum(), sum(values.sum() for values in routed.values())
+    hits, all_routed = routed[Role.forget].sum(), sum(routed[role].sum() for role in COMPARED)
     shares = {"Routing Recall": Role.forget, **OTHERS}
     return {
         "Routing Precision": float(hits / all_routed) if all_routed else None,

@@ -39,7 +39,7 @@ class Router:
 
     weights    of the runs that were seen when it was fitted; others count as 0
     threshold  a score above it is routed
-    entities   the ids that are corrupted in a routed prompt
+    entities   the runs that are corrupted in a routed prompt
     ignored    ids that no text is made of (pictures, turns): neither scored nor corrupted
     noise      standard deviation of the noise, in the unit of the embeddings
     """
@@ -47,7 +47,7 @@ class Router:
     weights: Mapping[Run, float]
     bias: float
     threshold: float
-    entities: frozenset[int]
+    entities: frozenset[Run]
     ignored: frozenset[int]
     noise: float
     seed: int
@@ -64,9 +64,11 @@ class Router:
         return self.score(ids) > self.threshold
 
     def places(self, ids: Sequence[int]) -> list[int]:
-        """Return the positions of a routed prompt that are corrupted: its entity tokens, or all its text if none is."""
+        """Return the positions of a routed prompt that are corrupted: its entities, or all its text if it has none."""
         text = [place for place, i in enumerate(ids) if i not in self.ignored]
-        return [place for place in text if ids[place] in self.entities] or text
+        spans = [text[start : start + n] for n in range(1, LONGEST + 1) for start in range(len(text) - n + 1)]
+        found = {place for span in spans if tuple(ids[p] for p in span) in self.entities for place in span}
+        return sorted(found) or text
 
     def perturbation(self, ids: Sequence[int], width: int) -> Tensor:
         """Return [places, width] float32 noise from N(0, noise^2), drawn from (seed, ids)."""
@@ -126,17 +128,26 @@ def save_router(router: Router, folder: Path, base: str) -> None:
     from safetensors.torch import save_file
 
     runs = sorted(router.weights)
-    padded = [[*run, *[NOTHING] * (LONGEST - len(run))] for run in runs]
     tensors = {
-        "runs": torch.tensor(padded, dtype=torch.int64).view(-1, LONGEST),
+        "runs": _padded(runs),
         "weights": torch.tensor([router.weights[run] for run in runs], dtype=torch.float64),
-        "entities": torch.tensor(sorted(router.entities), dtype=torch.int64),
+        "entities": _padded(sorted(router.entities)),
         "ignored": torch.tensor(sorted(router.ignored), dtype=torch.int64),
     }
     (folder / ROUTER).unlink(missing_ok=True)
     save_file(tensors, folder / ROUTER_WEIGHTS, metadata={"format": "pt"})
     place = str(Path(base).resolve()) if Path(base).is_dir() else base
     write_json(folder / ROUTER, {BASE_KEY: place, **{key: getattr(router, key) for key in NUMBERS}})
+
+
+def _padded(runs: Sequence[Run]) -> Tensor:
+    """Return [runs, LONGEST], short ones filled up."""
+    rows = [[*run, *[NOTHING] * (LONGEST - len(run))] for run in runs]
+    return torch.tensor(rows, dtype=torch.int64).view(-1, LONGEST)
+
+
+def _unpadded(rows: Tensor) -> list[Run]:
+    return [tuple(i for i in row if i != NOTHING) for row in rows.tolist()]
 
 
 def read_router(folder: Path) -> Router:
@@ -148,10 +159,9 @@ def read_router(folder: Path) -> Router:
     absent += [key for key in ("runs", "weights", "entities", "ignored") if key not in tensors]
     if absent:
         raise UserError(f'The router in "{folder}" lacks {", ".join(absent)}; restore it or run it again.')
-    runs = [tuple(i for i in run if i != NOTHING) for run in tensors["runs"].tolist()]
     return Router(
-        weights=dict(zip(runs, tensors["weights"].tolist(), strict=True)),
-        entities=frozenset(tensors["entities"].tolist()),
+        weights=dict(zip(_unpadded(tensors["runs"]), tensors["weights"].tolist(), strict=True)),
+        entities=frozenset(_unpadded(tensors["entities"])),
         ignored=frozenset(tensors["ignored"].tolist()),
         **{key: numbers[key] for key in NUMBERS},
     )
