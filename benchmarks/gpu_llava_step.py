@@ -44,7 +44,7 @@ from unlearn.engine import start_accelerator
 from unlearn.evaluation.items import Item
 from unlearn.evaluation.scorers import score_items
 from unlearn.files import write_json
-from unlearn.methods.base import RetainTerm
+from unlearn.methods.forget_retain import RetainTerm
 from unlearn.methods.npo import NPO
 from unlearn.models.encoder import Encoder
 from unlearn.models.trainable import make_trainable

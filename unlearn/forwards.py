@@ -55,7 +55,7 @@ def label_hidden(model: nn.Module, batch: Batch, layer: int) -> Tensor:
     stack.layers = whole[: layer + 1]
     try:
         # The outer forward runs, as DDP and autocast sit on it; its own output has no rows.
-        mask = _ahead(batch) != IGNORE
+        mask = answer_positions(batch)
         model(**batch.inputs, use_cache=False, logits_to_keep=torch.zeros_like(mask))
     finally:
         stack.layers = whole
@@ -69,6 +69,11 @@ def position_log_probs(model: nn.Module, batch: Batch) -> Tensor:
     everywhere = torch.ones_like(batch.labels, dtype=torch.bool)
     logits = model(**batch.inputs, use_cache=False, logits_to_keep=everywhere).logits
     return _wide(logits).log_softmax(-1).view(*everywhere.shape, -1)
+
+
+def answer_positions(batch: Batch) -> Tensor:
+    """Return [B, S] where an answer token is predicted, boolean."""
+    return _ahead(batch) != IGNORE
 
 
 def _ahead(batch: Batch) -> Tensor:

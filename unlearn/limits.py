@@ -13,11 +13,12 @@ from unlearn.processes import Engine
 CANNOT: dict[Engine, frozenset[Demand]] = {
     Engine.single: frozenset(),
     Engine.ddp: frozenset(),
-    Engine.fsdp2: frozenset({Demand.gradients, Demand.whole_weights, Demand.plain_states}),
-    Engine.zero2: frozenset({Demand.gradients}),
-    Engine.zero3: frozenset({Demand.gradients, Demand.whole_weights}),
+    Engine.fsdp2: frozenset({Demand.edits, Demand.gradients, Demand.whole_weights, Demand.plain_states}),
+    Engine.zero2: frozenset({Demand.edits, Demand.gradients}),
+    Engine.zero3: frozenset({Demand.edits, Demand.gradients, Demand.whole_weights}),
 }
-"""DeepSpeed steps inside backward. Of a sharded weight each process sees a part, or nothing: a sum over it is wrong."""
+"""DeepSpeed steps inside backward, and its own masters of the weights would undo an edit. Of a sharded weight each
+process sees a part, or nothing: a sum over it is wrong."""
 OFFLOADED = frozenset({Demand.plain_states})
 """What is gone as well when DeepSpeed keeps the optimiser's states in CPU memory or on disk."""
 OF_KEYS: Sequence[tuple[Demand, str, Callable[[Training], bool]]] = (

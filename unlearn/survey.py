@@ -1,4 +1,4 @@
-"""Passes over whole sets at the start weights, in eval mode, before the first step: means, and gradients for a mask.
+"""Passes in eval mode, over whole sets before the first step: means, gradients for a mask, and activations.
 
 They depend neither on how the samples are divided among processes and micro-batches nor on where a run is resumed.
 """
@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from unlearn.activations import Activations, activation_sums
 from unlearn.data.samples import Batch
 from unlearn.forwards import Reference, View, answer_counts, normalised
 from unlearn.masks import HardMask, Mask, gradient_sums
@@ -45,6 +46,14 @@ class Survey:
                 sums += torch.tensor([total.item(), answer_counts(view.batch)["token"]], dtype=torch.float64)
         total, count = sum_over(self.accelerator, sums).tolist()
         return total / count
+
+    def activations(self, batches: Iterable[Batch], layers: Sequence[nn.Linear]) -> list[Activations]:
+        """Return those of each layer over this process's `batches` and all others'."""
+        device = self.accelerator.device
+        with self._evaluating():
+            sums, count = activation_sums(self.wrapped, (batch.to(device) for batch in batches), layers)
+        count = sum_over(self.accelerator, count).item()
+        return [Activations(total, count) for total in sum_over(self.accelerator, sums)]
 
     def mask(self, mask: Mask, parameters: Sequence[nn.Parameter]) -> HardMask:
         """Return the mask of `parameters`, from single samples: so no padding and no division can change it."""

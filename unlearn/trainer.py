@@ -30,6 +30,7 @@ from unlearn.forwards import UNITS, Reference, View, answer_counts, normalised
 from unlearn.masks import HardMask
 from unlearn.methods.base import Facts, Method, Phase, Views
 from unlearn.models.encoder import Encoder
+from unlearn.models.mlps import closing_layers
 from unlearn.models.trainable import extrapolate
 from unlearn.penalty import L1Penalty
 from unlearn.processes import engine_of, sum_over
@@ -69,7 +70,8 @@ class Trainer:
         self._prepare()
         with Meter(self.model, *self._teacher()) as meter:
             meter.start(spent)
-            self.facts, self.mask = self._survey()
+            self.survey = Survey(self.accelerator, self.wrapped, self.reference, self._whole, self.view)
+            self.facts, self.mask = self._surveyed()
             found = state.restore(self.accelerator, self.model, self.run.folder)
             position = found or state.Position(multipliers=self.method.multipliers())
             done, self.multipliers = position.step, position.multipliers
@@ -153,15 +155,17 @@ class Trainer:
         self.wrapped, self.optimizer, self.scheduler = prepare(acc, self.engine, self.model, optimizer, scheduler)
         self.penalty = L1Penalty(cfg, parameters) if cfg.l1_lambda > 0 else None
 
-    def _survey(self) -> tuple[Facts, HardMask | None]:
+    def _surveyed(self) -> tuple[Facts, HardMask | None]:
         """Return what the method may know of the run, and what holds its weights; each is passes over sets."""
-        survey = Survey(self.accelerator, self.wrapped, self.reference, self._whole, self.view)
+        survey, size, mask = self.survey, self.cfg.batch_size, self.method.mask()
         facts = Facts(self.cfg.seed, self.depth)
-        measures = self.method.measures()
-        measured = {name: survey.mean(measure, facts, self.cfg.batch_size) for name, measure in measures.items()}
-        mask = self.method.mask()
+        self.closing = closing_layers(self.model, self.method.trained_layers(facts.depth)) if self.method.edits else []
+        measured = {name: survey.mean(measure, facts, size) for name, measure in self.method.measures().items()}
+        sets = self.method.activations()
+        activations = {name: survey.activations(self._whole(name, size), self.closing) for name in sets}
         parameters = [parameter for _, parameter in state.trained(self.model)]
-        return replace(facts, measured=measured), mask and survey.mask(mask, parameters)
+        facts = replace(facts, measured=measured, activations=activations)
+        return facts, mask and survey.mask(mask, parameters)
 
     def _whole(self, name: str, size: int) -> Iterator[Batch]:
         """Yield this process's part of a whole set, in micro-batches of `size`."""
@@ -172,6 +176,8 @@ class Trainer:
     def _step(self, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
         """Take one optimiser step and return its loss terms, multipliers, gradient norm and learning rate."""
         acc, (phase, step) = self.accelerator, self.steps[number - 1]
+        if phase.edit is not None:
+            return self._edit(phase, batches, number)
         batches = tuple({view: batch.to(acc.device) for view, batch in views.items()} for views in batches)
         counts = self._global_counts(batches)
         sums: dict[str, Tensor] = {}
@@ -193,6 +199,18 @@ class Trainer:
         self.optimizer.zero_grad()
         used, self.multipliers = self.multipliers, self.method.updated(self.multipliers, terms, step.epoch)
         return {**terms, **used, "grad_norm": norm, "lr": rate}
+
+    @torch.no_grad()
+    def _edit(self, phase: Phase, batches: tuple[dict[str, Batch], ...], number: int) -> dict[str, float]:
+        """Scale the columns of the closing layers, the same on every process, and return their mean factor."""
+        seen = {name: self.survey.activations((views[name] for views in batches), self.closing) for name in batches[0]}
+        gates = phase.edit(seen, self.facts)
+        mean = torch.cat(list(gates)).mean().item()
+        if not math.isfinite(mean):
+            raise self._not_finite(number, "a factor of the weights", batches)
+        for layer, gate in zip(self.closing, gates, strict=True):
+            layer.weight.mul_(gate.to(layer.weight))
+        return {"gate": mean}
 
     def _loss(
         self, phase: Phase, batches: Mapping[str, Batch], number: int, counts: dict, sums: dict[str, Tensor]

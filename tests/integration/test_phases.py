@@ -136,16 +136,16 @@ PDU = ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2")
 ALTPO = ("forget_loss=altpo", "forget_loss.max_new_tokens=6")
 
 
-@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu", "mmunlearner"])
+@pytest.mark.parametrize("method", ["scrub", "sku", "rmu", "salun", "pdu", "mmunlearner", "kvw"])
 def test_a_run_that_was_cut_off_ends_like_a_whole_one(method, script, tiny_families, tmp_path, monkeypatch):
-    """Between two phases; where weights move only at the end; with a mask; after a multiplier has moved."""
+    """Between two phases; where weights move only at the end; with a mask; after an edit or a multiplier's move."""
     from unlearn.errors import NonFiniteLossError
     from unlearn.trainer import Trainer
 
     own = PDU if method == "pdu" else ()
     given = (f"forget_loss={method}", *own, *FULL, "num_epochs=2", "save_state_every=1")
     whole = script("forget", f"save_dir={tmp_path / 'whole'}", *given)
-    real, cut = Trainer._step, {"scrub": 4, "pdu": 4}.get(method, 3)
+    real, cut = Trainer._step, {"scrub": 4, "pdu": 4, "kvw": 2}.get(method, 3)
 
     def step(self, batches, number):
         if number == cut:

@@ -92,7 +92,7 @@ def test_everything_composes(script, override):
         assert getattr(cfg, group).name == name
 
 
-WEIGHTS_ALONE = ("mmunlearner", "salun")
+WEIGHTS_ALONE = ("kvw", "manu", "mmunlearner", "salun")
 """Methods that do not go with adapters, which the preset of LLaVA has."""
 
 
@@ -115,8 +115,8 @@ def test_the_file_of_a_group_has_its_name_inside():
         assert config("eval", f"model_family={family}", track=track).model_family.name == family
 
 
-def test_texts_alone_compose_with_every_method():
-    for loss in stems("forget_loss"):
+def test_texts_alone_compose_with_every_method_that_makes_sense_of_them():
+    for loss in set(stems("forget_loss")) - {"mmunlearner"}:
         assert config("forget", f"forget_loss={loss}", *given(loss), track="nlp").forget_loss.name == loss
 
 

@@ -1,5 +1,6 @@
 """Launch files, the engine that a launch has, and what does not go together with it."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -151,3 +152,25 @@ def test_a_method_declares_what_it_demands():
         "step, which DeepSpeed ZeRO-3 does not give; launch with single.yaml or ddp.yaml of config/accelerate." in words
     )
     check_limits(state_of(DistributedType.MULTI_GPU), Engine.ddp, cfg, Masked(name="masked"))
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "lacking"),
+    [
+        (["forget_loss=salun"], "salun", Demand.gradients),
+        (["forget_loss.saliency=0.5"], "npo", Demand.gradients),
+        (["forget_loss=mmunlearner"], "mmunlearner", Demand.gradients),
+        (["forget_loss=kvw"], "kvw", Demand.edits),
+        (["forget_loss=manu"], "manu", Demand.edits),
+    ],
+)
+def test_masks_and_edits_are_refused_where_the_engine_steps_by_itself_or_divides_weights(given, name, lacking):
+    cfg = load("mm/forget", given, ForgetConfig)
+    for engine in Engine:
+        state = deepspeed_of() if engine.is_deepspeed else state_of(DistributedType.NO)
+        if engine.is_deepspeed or engine.shards:
+            words = f"forget_loss={name} needs {lacking.value}, which {engine.value} does not give; launch with single"
+            with pytest.raises(UserError, match=re.escape(words)):
+                check_limits(state, engine, cfg, cfg.method())
+        else:
+            check_limits(state, engine, cfg, cfg.method())

@@ -39,9 +39,13 @@ ALLOWED: dict[str, set[str]] = {
     "vision": {"data.samples", "data.collate"},
     "generation": {"data.samples", "data.collate", "models.encoder", "vision"},
     "masks": {"forwards"},
+    "activations": {"data.samples", "forwards"},
     # Methods see views alone.
-    "methods.base": {"data.answers", "forwards", "masks"},
-    "methods": {"data.answers", "errors", "forwards", "masks", "methods.base"},
+    "methods.base": {"activations", "data.answers", "forwards", "masks"},
+    "methods": {
+        "activations", "data.answers", "errors", "forwards", "masks", "methods.base", "methods.forget_retain",
+    },
+    "methods.forget_retain": {"methods.base"},
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
@@ -61,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
         *CONFIG, *SAMPLES, "limits", "methods.base", "models.components", "processes", "run", "sharding", "state",
     },
     "routing": {*CONFIG, *SAMPLES, "cost", "engine", "models", "run"},
-    "survey": {"data.samples", "forwards", "masks", "methods.base", "processes"},
+    "survey": {"activations", "data.samples", "forwards", "masks", "methods.base", "processes"},
     "writing": {
         *SAMPLES, "cost", "errors", "files", "forwards", "generation", "methods.base", "models.encoder", "vision",
     },

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import TINY_TEXT, byte_tokenizer
+from tiny_models import TINY, TINY_TEXT, byte_tokenizer
 
 from unlearn.config.schema import Component, LoRAConfig, ModelFamily
 from unlearn.data.collate import Collator
@@ -16,6 +16,7 @@ from unlearn.models.checkpoint import save_checkpoint
 from unlearn.models.components import component_of, components, decoder, depth
 from unlearn.models.loading import load_encoder, load_model
 from unlearn.models.lora import target_modules
+from unlearn.models.mlps import closing_layers
 from unlearn.vision import Pictures
 
 X = IGNORE
@@ -51,6 +52,19 @@ def test_every_tensor_is_of_the_language_model_or_the_output_layer(name, tiny_fa
     head = {n for n, _ in model.named_parameters() if n.startswith(("lm_head.", "embed_out."))}
     assert set(found.get(Component.lm_head, [])) == head
     assert (type(decoder(model)).__name__, depth(model)) == (DECODERS[name], 2)
+
+
+CLOSING = {"phi": "fc2", "gpt_neox": "dense_4h_to_h"}
+
+
+@pytest.mark.parametrize("name", [*TINY, *TINY_TEXT])
+def test_the_layer_that_closes_an_mlp_is_known(name, tiny_families):
+    model = load_model(tiny_families[name], None)
+    names = {module: path for path, module in model.named_modules()}
+    for number, layer in enumerate(closing_layers(model, range(2))):
+        assert names[layer].endswith(f".layers.{number}.mlp.{CLOSING.get(name, 'down_proj')}")
+        assert component_of(names[layer]) is Component.language_model
+        assert layer.weight.shape == (16, 32)  # from the neurons to the hidden states
 
 
 def test_an_unknown_part_of_a_language_model_is_named():

@@ -92,6 +92,10 @@ class Training(Optimisation):
         """Tell whether what sees trains."""
         return any(self.trains(part) for part in SEEING)
 
+    def edits(self) -> bool:
+        """Tell whether columns of MLPs' closing layers are scaled instead of anything trained."""
+        return False
+
     def problems(self) -> list[str]:
         """Return every value that is out of range or contradicts another."""
         found = super().problems()
@@ -138,6 +142,10 @@ class ForgetConfig(Training):
         """Tell whether anything of `part` trains; a method that trains single layers leaves the other parts alone."""
         return super().trains(part) and (part is Component.language_model or not self.forget_loss.trains_layers)
 
+    def edits(self) -> bool:
+        """Tell whether the method scales weights instead of training any."""
+        return self.forget_loss.edits
+
     def problems(self) -> list[str]:
         """Return what is wrong with the keys of a forget run, the method's own parameters included."""
         found = super().problems()
@@ -151,7 +159,13 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} trains decoder layers alone, but LoRA.components leaves out "
                 f"language_model; add it."
             )
-        return found + self._mask_problems() + (self._routing_problems() if self.forget_loss.routes else [])
+        if self.forget_loss.without_pictures and not self.model_family.vision:
+            found.append(
+                f"forget_loss={self.forget_loss.name} makes no sense for a model that sees nothing, such as "
+                f"model_family={self.model_family.name}: {self.forget_loss.without_pictures}; take another method."
+            )
+        found += self._edit_problems() if self.edits() else self._mask_problems()
+        return found + (self._routing_problems() if self.forget_loss.routes else [])
 
     def _mask_problems(self) -> list[str]:
         name, share, found = self.forget_loss.name, self.forget_loss.saliency, []
@@ -176,6 +190,16 @@ class ForgetConfig(Training):
                 f"words whoever is in it; set forget_modality=text (now {self.forget_modality.name})."
             )
         return found
+
+    def _edit_problems(self) -> list[str]:
+        name, share = self.forget_loss.name, self.forget_loss.saliency
+        idle = {"LoRA.r": (self.LoRA.r, 0), "l1_lambda": (self.l1_lambda, 0), "forget_loss.saliency": (share, "null")}
+        return [
+            f"{key} is {value}, but forget_loss={name} scales the MLPs' own weights: there is no adapter to scale, and "
+            f"nothing trains; set {key}={off}."
+            for key, (value, off) in idle.items()
+            if value
+        ]
 
     def method(self) -> Any:
         """Return the unlearning method with `loss_beta` applied."""

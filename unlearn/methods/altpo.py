@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from unlearn.data.answers import Answers
-from unlearn.methods.base import ForgetRetain, Term, Views, Written, register
+from unlearn.methods.base import Term, Views, Written, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 INSTRUCTION = (
     "Now give another answer to this question, as plausible, as long and in the same style, in which every fact of "

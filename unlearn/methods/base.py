@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from unlearn.activations import Activations
 from unlearn.data.answers import Answers
 from unlearn.forwards import NEEDS_REFERENCE, View
 from unlearn.masks import Mask, saliency
@@ -42,14 +43,16 @@ class Term:
 class Facts:
     """What a method may know of its run.
 
-    seed      of the run
-    depth     number of the model's decoder layers
-    measured  means of `Method.measures`, taken before the first step
+    seed         of the run
+    depth        number of the model's decoder layers
+    measured     means of `Method.measures`, taken before the first step
+    activations  of the sets of `Method.activations`, one per MLP of `Method.trained_layers`, likewise
     """
 
     seed: int = 0
     depth: int = 0
     measured: Mapping[str, float] = field(default_factory=dict)
+    activations: Mapping[str, Sequence[Activations]] = field(default_factory=dict)
 
 
 class Views(dict[str, View]):
@@ -83,6 +86,8 @@ class Phase:
     terms    yields the loss terms of one micro-batch
     samples  length of the pass; None: the whole set
     masked   whether the method's mask, where it has one, holds its steps
+    edit     of a method that `edits`: from the activations of each view over the step, and the run's facts, the factors
+             [H] of the columns of each MLP's closing layer; there are no terms then
     """
 
     name: str
@@ -91,6 +96,7 @@ class Phase:
     terms: Callable[[Views], Iterable[Term]]
     samples: int | None = None
     masked: bool = True
+    edit: Callable[[Mapping[str, Sequence[Activations]], Facts], Sequence[Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,14 +131,6 @@ class Written:
     max_new_tokens: int
 
 
-class RetainTerm(Enum):
-    """What holds the retained data in place. kl is KL(pi_ref || pi), the forward direction."""
-
-    ce = "ce"
-    kl = "kl"
-    none = "none"
-
-
 class KLDirection(Enum):
     """forward is KL(pi_ref || pi), reverse is KL(pi || pi_ref)."""
 
@@ -140,7 +138,6 @@ class KLDirection(Enum):
     reverse = "reverse"
 
 
-RETAIN_QUANTITY = {RetainTerm.ce: "ce_tokens", RetainTerm.kl: "kl_tokens"}
 KL_QUANTITY = {KLDirection.forward: "kl_tokens", KLDirection.reverse: "reverse_kl_tokens"}
 
 
@@ -148,6 +145,7 @@ class Demand(Enum):
     """What a method may demand of the engine that trains it (unlearn/limits.py): "... needs <value>"."""
 
     whole_weights = "every trained weight whole on each process"
+    edits = "weights that may be changed outside the optimiser"
     gradients = "the whole gradients between backward and step"
     plain_states = "optimiser states that lie whole on the device"
 
@@ -162,6 +160,10 @@ class Method:
     paper: ClassVar[str] = ""
     trains_layers: ClassVar[bool] = False
     """Whether `trained_layers` restricts what trains."""
+    edits: ClassVar[bool] = False
+    """Whether columns of the MLPs' closing layers, of `trained_layers`, are scaled, and nothing is trained."""
+    without_pictures: ClassVar[str] = ""
+    """Why the method makes no sense for a model that sees no pictures; empty: it does."""
     alternates: ClassVar[bool] = False
     """Whether the phases of an epoch, all of one length, take turns step by step, instead of one after the other."""
     routes: ClassVar[bool] = False
@@ -194,13 +196,18 @@ class Method:
         """Return the means that are taken before the first step, as `views.facts.measured`."""
         return {}
 
+    def activations(self) -> tuple[str, ...]:
+        """Return the sets whose activations are taken before the first step, as `facts.activations`."""
+        return ()
+
     def mask(self) -> Mask | None:
         """Return what chooses the entries of the trained weights that may move; None: all may."""
         return None if self.saliency is None else saliency(self.saliency)
 
     def demands(self) -> frozenset[Demand]:
         """Return what not every engine can give."""
-        return frozenset() if self.mask() is None else frozenset({Demand.gradients})
+        asked = {Demand.gradients: self.mask() is not None, Demand.edits: self.edits}
+        return frozenset(demand for demand, needed in asked.items() if needed)
 
     def multipliers(self) -> dict[str, float]:
         """Return the Lagrange multipliers by name, as a run begins with them; it logs, saves and restores them."""
@@ -262,23 +269,6 @@ class Weighted(Method):
     def problems(self) -> list[str]:
         """Return the weights that are not positive."""
         return self.not_positive(*(key.name for key in fields(self) if key.name.endswith("_weight")))
-
-
-@dataclass
-class ForgetRetain(Weighted):
-    """A method made of one forget term and a choice of retain term."""
-
-    retain_term: RetainTerm = RetainTerm.ce
-
-    def retain_needs(self) -> dict[str, tuple[str, ...]]:
-        """Return the entry of `needs` for the retain term."""
-        quantity = RETAIN_QUANTITY.get(self.retain_term)
-        return {"retain": (quantity,)} if quantity else {}
-
-    def retain_terms(self, views: Views) -> Iterable[Term]:
-        """Yield the retain term, where there is one."""
-        for view, (quantity,) in self.retain_needs().items():
-            yield Term(view, getattr(views[view], quantity), per="token", weight=self.retain_weight)
 
 
 def register(cls: type[Method]) -> type[Method]:

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from unlearn.data.answers import Answers
-from unlearn.methods.base import ForgetRetain, Term, Views, register
+from unlearn.methods.base import Term, Views, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 
 def dpo_loss(chosen: Tensor, ref_chosen: Tensor, rejected: Tensor, ref_rejected: Tensor, beta: float) -> Tensor:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unlearn.data.answers import Answers
-from unlearn.methods.base import ForgetRetain, Term, Views, register
+from unlearn.methods.base import Term, Views, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 
 @register

@@ -39,6 +39,9 @@ class MMUnlearner(Weighted):
 
     paper: ClassVar[str] = "arXiv:2502.11051"
     alternates: ClassVar[bool] = True
+    without_pictures: ClassVar[str] = (
+        "it tells weights by which a person is seen from those by which people are read about"
+    )
     name: str = "mmunlearner"
 
     def problems(self) -> list[str]:

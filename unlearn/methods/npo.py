@@ -12,7 +12,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from unlearn.methods.base import ForgetRetain, Term, Views, register
+from unlearn.methods.base import Term, Views, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 
 def npo_loss(logps: Tensor, ref_logps: Tensor, beta: float) -> Tensor:

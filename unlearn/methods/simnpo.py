@@ -13,7 +13,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from unlearn.methods.base import ForgetRetain, Term, Views, register
+from unlearn.methods.base import Term, Views, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 
 def simnpo_loss(logps: Tensor, lengths: Tensor, beta: float, gamma: float) -> Tensor:

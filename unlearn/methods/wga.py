@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from unlearn.methods.base import ForgetRetain, Term, Views, register
+from unlearn.methods.base import Term, Views, register
+from unlearn.methods.forget_retain import ForgetRetain
 
 
 def wga_loss(ce_tokens: Tensor, beta: float) -> Tensor:

@@ -10,12 +10,14 @@ from unlearn.config.scripts import Training
 from unlearn.errors import UserError
 from unlearn.models.components import decoder, freeze
 from unlearn.models.lora import add_lora
+from unlearn.models.mlps import closing_layers
 
 
 def make_trainable(model: nn.Module, cfg: Training, layers: range | None = None) -> nn.Module:
     """Return `model` with only what `cfg` names left to train, adapters drawn from `cfg.seed`.
 
-    layers  the decoder layers that alone train; None: no such restriction
+    layers  the decoder layers that alone train; None: no such restriction. Where `cfg` edits, it is the weights that
+            close their MLPs alone that a run may change
 
     Without adapters the weights themselves train, as float32 masters: at a learning rate of 1e-5 about 85% of bfloat16
     weights would never move. Raises UserError where nothing is left to train.
@@ -26,7 +28,7 @@ def make_trainable(model: nn.Module, cfg: Training, layers: range | None = None)
     else:
         freeze(model, [part for part in Component if not cfg.trains(part)])
     if layers is not None:
-        _only_layers(model, layers)
+        _only_layers(model, layers, cfg.edits())
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UserError("Every part is frozen, so nothing would train; set freeze_vision_module or LoRA.")
@@ -36,10 +38,12 @@ def make_trainable(model: nn.Module, cfg: Training, layers: range | None = None)
     return model
 
 
-def _only_layers(model: nn.Module, layers: range) -> None:
-    """Freeze everything but the decoder layers `layers`."""
+def _only_layers(model: nn.Module, layers: range, closing: bool) -> None:
+    """Freeze everything but the decoder layers `layers`, or but the weights that close their MLPs."""
     stack = decoder(model).layers
     kept = {parameter for layer in layers for parameter in stack[layer].parameters()}
+    if closing:
+        kept = {layer.weight for layer in closing_layers(model, layers)}
     for parameter in model.parameters():
         if parameter not in kept:
             parameter.requires_grad_(False)

@@ -208,6 +208,9 @@ CASES = {
         forget_weight=0.3,
     ),
     "rmu": single(rmu, rmu_derived(), layer=2, c_relative=3.0, forget_weight=0.5, retain_weight=2.0),
+    # Training-free: their formulas are those of test_edits.py.
+    "kvw": Case({}, {}, {}),
+    "manu": Case({}, {}, {}),
     "mmunlearner": Case(
         {"forget_weight": 0.3, "retain_weight": 2.0},
         {

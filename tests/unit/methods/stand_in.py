@@ -114,9 +114,10 @@ def nothing(_rows):
 
 
 def phases(method):
-    """The phases of the first epochs by name."""
+    """The phases of the first epochs by name, those with a loss."""
     sizes = {"forget": len(FORGET), "retain": len(RETAIN), "refusals": 3}
-    return {phase.name: phase for epoch in range(EPOCHS) for phase in method.phases(epoch, sizes)}
+    found = [phase for epoch in range(EPOCHS) for phase in method.phases(epoch, sizes)]
+    return {phase.name: phase for phase in found if phase.edit is None}
 
 
 def rows_of(method, view):

@@ -8,7 +8,8 @@ from stand_in import Table, after_a_step, gradient, tables, total, views
 
 from unlearn.data.answers import Answers
 from unlearn.methods.altpo import AltPO, altpo_loss
-from unlearn.methods.base import RetainTerm, Written
+from unlearn.methods.base import Written
+from unlearn.methods.forget_retain import RetainTerm
 
 
 def loss(gain, beta):

@@ -58,7 +58,7 @@ class Listening:
 def test_the_text_names_formula_paper_and_differences(name):
     cls = REGISTRY[name]
     text = f"{sys.modules[cls.__module__].__doc__}\n{inspect.cleandoc(cls.__doc__)}"
-    assert re.search(r"^ *L = ", text, re.MULTILINE), "the docstring needs its formula, a line `L = ...`"
+    assert re.search(r"^ *(L =|W <-) ", text, re.MULTILINE), "the docstring needs its formula, a line `L = ...`"
     assert re.fullmatch(r"arXiv:\d{4}\.\d{4,5}", cls.paper)
     assert cls.paper in text
     assert re.search(r"Same as the paper|Differs from the paper", text)

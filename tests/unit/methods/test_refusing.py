@@ -11,8 +11,9 @@ from unlearn.config.scripts import ForgetConfig
 from unlearn.data.answers import Answers
 from unlearn.entry import load
 from unlearn.forwards import View
-from unlearn.methods.base import KLDirection, RetainTerm
+from unlearn.methods.base import KLDirection
 from unlearn.methods.dpo import DPO, dpo_loss
+from unlearn.methods.forget_retain import RetainTerm
 from unlearn.methods.idk import IDK
 from unlearn.methods.llmu import LLMU, RandomAnswers
 

@@ -8,8 +8,9 @@ from naive import logp, mean, naive_ce
 from stand_in import FILLER, FORGET, Row, Table, after_a_step, batch, both, gradient, slopes, tables, total, views
 
 from unlearn.forwards import View
-from unlearn.methods.base import REGISTRY, RetainTerm
+from unlearn.methods.base import REGISTRY
 from unlearn.methods.dpo import DPO
+from unlearn.methods.forget_retain import RetainTerm
 from unlearn.methods.npo import NPO
 from unlearn.methods.released import ReleasedDPO, ReleasedIDK, ReleasedNPO, released_npo_loss
 

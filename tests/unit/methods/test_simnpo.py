@@ -7,7 +7,7 @@ import torch
 from naive import naive_ce, naive_kl, naive_simnpo
 from stand_in import FORGET, RETAIN, gradient, tables, total, views
 
-from unlearn.methods.base import RetainTerm
+from unlearn.methods.forget_retain import RetainTerm
 from unlearn.methods.simnpo import SimNPO, simnpo_loss
 
 TERMS = {

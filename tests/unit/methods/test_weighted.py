@@ -6,7 +6,7 @@ import pytest
 import torch
 from stand_in import gradient, tables, views
 
-from unlearn.methods.base import RetainTerm
+from unlearn.methods.forget_retain import RetainTerm
 from unlearn.methods.satimp import SatImp, satimp_loss
 from unlearn.methods.wga import WGA, wga_loss
 
