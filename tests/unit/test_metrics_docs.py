@@ -26,7 +26,7 @@ def record(task, number, rng):
     if task.paraphrase_column is not None:
         answers["paraphrase"] = answer()
     names = {"uid": f"{task.name}-{number}", "group": f"{task.name}-{number}", "prompt": "?", "generated": "a b c d e"}
-    return {**names, "answers": answers, "gradient_norm": rng.random()}
+    return {**names, "answers": answers, "gradient_norm": rng.random(), "routed": rng.random() < 0.5}
 
 
 def write(folder, seed):
