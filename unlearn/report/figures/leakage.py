@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LEAST = 0.1
 """Shift of the strongest colour, at least: smaller ones should look small."""
+SHADES = 15
+"""Of the scale; few, so that a picture's palette holds each of them as it is, and odd, so that 0 has its own."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +81,4 @@ def _colours(theme: Theme) -> "Colormap":
 
     paper = np.array(to_rgb(theme.paper))
     below, above = (paper + 0.6 * (np.array(to_rgb(theme.series[i])) - paper) for i in (1, 0))
-    return LinearSegmentedColormap.from_list("shift", [below, paper, above])
+    return LinearSegmentedColormap.from_list("shift", [below, paper, above], N=SHADES)
