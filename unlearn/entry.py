@@ -120,11 +120,23 @@ def _jobs(overrides: list[str]) -> list[list[str]]:
 def _compose(config_name: str, overrides: list[str], schema: type) -> DictConfig:
     try:
         with initialize_config_dir(str(CONFIG), version_base="1.3"):
-            config = compose(config_name, overrides=overrides)
+            lists = [override for override in overrides if _gives_list(override)]
+            config = compose(config_name, overrides=[override for override in overrides if override not in lists])
+            for override in OverridesParser.create().parse_overrides(lists):
+                OmegaConf.update(config, override.key_or_group, override.value())
             OmegaConf.resolve(config)
             return config
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_in_words(error, overrides, schema)) from error
+
+
+def _gives_list(override: str) -> bool:
+    """Tell whether a key that is called like a folder of config/ gets a list, so that no file of it can be meant.
+
+    Hydra takes every such key for a choice of a file; an experiment's `eval=[...]` is a list of overrides.
+    """
+    key, _, value = override.partition("=")
+    return value.startswith("[") and (CONFIG / key).is_dir()
 
 
 def _in_words(error: Exception, overrides: list[str], schema: type) -> str:
