@@ -1,6 +1,7 @@
 """The plan of several forget modalities: one base, golds and methods of each, and the matrix over all."""
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -40,11 +41,19 @@ def test_every_run_of_a_part_is_of_its_modality_in_its_folder(modality):
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_base_is_judged_in_every_part_since_its_tasks_have_other_roles_there(modality):
-    judged = {run.model_path: run.save_dir for run in configs(f"{modality}_eval_references")}
-    assert judged["runs/leakage/full"] == f"runs/leakage/{modality}/full/eval_results"
-    assert len(judged) == 3
+    judged = [run.save_dir for run in configs(f"{modality}_eval_references") if run.model_path == "runs/leakage/full"]
+    results = f"runs/leakage/{modality}/full/eval_results"
+    assert judged == [results, f"{results}_base_projector"]
     assert stages()["base"].marker in stages()[f"{modality}_forget"].inputs
     assert stages()["base"].marker in stages()[f"{modality}_eval_references"].inputs
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_golds_and_methods_get_the_projector_of_the_shared_base(modality):
+    runs = [*configs(f"{modality}_eval_references"), *configs(f"{modality}_eval_methods")]
+    stressed = [run for run in runs if run.stress.name == "base_projector"]
+    assert {run.stress.source for run in stressed} == {"runs/leakage/full"}
+    assert {Path(run.save_dir).parent.name for run in stressed} == {"full", "retain90_seed0", "grad_diff", "npo"}
 
 
 def test_the_matrix_is_of_all_parts_after_all_evaluations():
@@ -52,7 +61,7 @@ def test_the_matrix_is_of_all_parts_after_all_evaluations():
     cfg = load("leakage", list(stage.command[stage.command.index("unlearn.report.leakage") + 1 :]), LeakageConfig)
     assert cfg.experiments == {modality: f"runs/leakage/{modality}" for modality in MODALITIES}
     assert (cfg.base, cfg.golds, cfg.save_dir) == ("full", ["retain90_seed0"], "runs/leakage")
-    assert cfg.methods == ["grad_diff", "npo"]
+    assert (cfg.methods, cfg.stresses) == (["grad_diff", "npo"], ["base_projector"])
     assert set(stage.inputs) == {stages()[name].marker for name in stages() if "_eval_" in name}
 
 
