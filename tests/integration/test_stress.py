@@ -32,7 +32,10 @@ TASKS = ("forget_captions", "forget_names", "forget_qa", "retain_captions")
 QUICK = ("batch_size=4", "max_length=256", f"tasks=[{','.join(TASKS)}]")
 SMALL = ("tasks=[forget_names,retain_names]", "batch_size=2")
 LEARN = ("stress.steps=3", "stress.batch_size=4", "stress.lr=1e-3")
-FORGOTTEN = ("Ada", "Bo")
+PEOPLE = ("Ada", "Bo", "Cy", "Di", "Ed")
+FORGOTTEN = PEOPLE[:2]
+RELEARNED = {"relearn_forget": 2, "relearn_people": 2, "relearn_retain": 4}
+"""Of four forgotten questions, two a person, as many as are evaluated after it."""
 
 
 def questions(names):
@@ -315,6 +318,29 @@ def test_engines_that_divide_the_weights_are_refused(variable, engine, keys, mon
     monkeypatch.setenv(variable, "true")
     with pytest.raises(UserError, match=f"each process evaluates the whole model, which {engine} would divide"):
         cfg.stress.arrange(cfg)
+
+
+def test_texts_are_relearned_and_rounded_alike(script, write_data, tmp_path):
+    """Through nlp/eval.py: a dataset of texts alone, whose people have no names."""
+    write, _ = write_data
+    splits = {"full": PEOPLE, "forget10": FORGOTTEN, "retain90": PEOPLE[2:]}
+    plain = {split: questions(people) for split, people in splits.items()}
+    plain["forget10_perturbed"] = other_answers(questions(FORGOTTEN))
+    plain["retain_perturbed"] = other_answers(questions(PEOPLE[2:]))
+    write(tmp_path / "data" / "texts", plain)
+    tasks = "tasks=[forget_qa,retain_qa]"
+
+    def evaluate(name, *given):
+        place = (f"save_dir={tmp_path / name}", "data.qa_per_person=2", tasks, "max_length=256")
+        return records(script("eval", *place, f"stress={name}", *given, family="llama", data=tmp_path / "data"))
+
+    whole = {row["uid"] for row in evaluate("none")["forget_qa"]}
+    left = {name: {row["uid"] for row in evaluate(name, *LEARN)["forget_qa"]} for name in RELEARNED}
+    assert {name: len(uids) for name, uids in left.items()} == RELEARNED
+    assert all(uids <= whole for uids in left.values())
+    people = evaluate("relearn_people", *LEARN)["forget_qa"]
+    assert len({row["group"] for row in people}) == 1
+    assert {row["uid"] for row in evaluate("int4")["forget_qa"]} == whole
 
 
 def test_two_processes_learn_and_write_what_one_does(evaluate, keys, run_folder, tmp_path):
