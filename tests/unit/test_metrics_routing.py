@@ -33,9 +33,12 @@ def test_precision_and_recall_by_hand():
     }
 
 
-def test_a_task_counts_by_its_role_and_a_probe_in_no_set():
+def test_a_task_counts_by_its_role_and_a_probe_for_itself_alone():
     infos = {**FOREIGN_TASKS, "forget_captions": replace(FOREIGN_TASKS["forget_captions"], probe_of="forget_qa")}
-    assert routing_columns(log(ROUTED), infos)["Routing Recall"] == pytest.approx(2 / 3)
+    row = routing_columns(log(ROUTED), infos)
+    assert row["Routing Recall"] == pytest.approx(2 / 3)
+    assert row["Routed Forget Captions"] == 0.0
+    assert "Routed Forget QA" not in row
 
 
 def test_holdout_people_have_a_share_of_their_own():
