@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 GPU := $(or $(GPU_PYTHON),$(BIN)/python)
 
-.PHONY: demo nlp-demo mini test lint gpu-check
+.PHONY: demo nlp-demo mini tofu-small test lint gpu-check
 
 demo nlp-demo: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=$(subst -,_,$@)
@@ -13,6 +13,11 @@ demo nlp-demo: $(INSTALLED)
 mini: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini
 	@$(BIN)/python benchmarks/mini_quality.py
+
+# TOFU=/my/TOFU takes a folder instead of the Hub.
+tofu-small: $(INSTALLED)
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=tofu_small overrides="$(if $(TOFU),prepare.source=$(TOFU))"
+	@$(BIN)/python benchmarks/tofu_small_check.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow and not gpu"

@@ -9,13 +9,11 @@ all people. Exit status 1 where a promise is not kept, 2 where something is abse
 """
 
 import csv
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
-from promises import Check, read_logs, status
+from promises import Check, gold_pairs, known, read_logs, status
 
 from unlearn.errors import UserError
 from unlearn.experiment.config import ExperimentConfig, base, golds, load_experiment, swept
@@ -30,7 +28,7 @@ def checks(half_logs: Logs, logs: Logs, gold_names: Sequence[str], best: str) ->
     """Return all promises; either has base, the golds and the best method by name, on half of the people and on all."""
     found = _compared(half_logs, gold_names, best)
     apart = _apart(_compared(logs, gold_names, best), best)
-    return [_forgetting(found, best), apart, *_spread(found), *_pairs(half_logs, gold_names, found)]
+    return [_forgetting(found, best), apart, *_spread(found), *gold_pairs(half_logs, gold_names, found)]
 
 
 def _compared(logs: Logs, gold_names: Sequence[str], best: str) -> Comparison:
@@ -48,28 +46,15 @@ def _apart(found: Comparison, best: str) -> Check:
     """Between the best method and base lies more than chance."""
     near, far = (found.models[name].sets[FORGET] for name in (best, "base"))
     what = f"{best}: upper end of D forget, base's lower end (all people)"
-    return Check(what, _known(near.high), "lt", _known(far.low))
-
-
-def _known(value: float | None) -> float:
-    """Return a bound; where there is none, no figure keeps it."""
-    return math.nan if value is None else value
+    return Check(what, known(near.high), "lt", known(far.low))
 
 
 def _spread(found: Comparison) -> Iterator[Check]:
     """Every gold lies within gold's spread on the forget set, and base beyond it."""
-    spread = _known((found.band or {}).get(FORGET))
+    spread = known((found.band or {}).get(FORGET))
     for name, gold in found.golds.items():
         yield Check(f"{name}: D forget, gold's spread", gold.sets[FORGET].value, "le", spread)
     yield Check("base: D forget, gold's spread", found.models["base"].sets[FORGET].value, "gt", spread)
-
-
-def _pairs(logs: Logs, gold_names: Sequence[str], found: Comparison) -> Iterator[Check]:
-    """Any two golds are at least five times nearer to each other than base is to them."""
-    bound = found.models["base"].sets[FORGET].value / 5
-    for a, b in combinations(gold_names, 2):
-        pair = compare({b: logs[b]}, {a: logs[a]}, draws=0).models[b]
-        yield Check(f"D forget of {a} and {b}, a fifth of base's", pair.sets[FORGET].value, "lt", bound)
 
 
 def chosen(cfg: ExperimentConfig) -> tuple[str, Path]:

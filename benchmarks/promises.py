@@ -1,9 +1,12 @@
 """Figures of evaluation logs that must keep a bound, and how a script says which do."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
+from unlearn.metrics.distance import FORGET, Comparison, compare
 from unlearn.metrics.logs import EvalLog, read_log
 from unlearn.report.runs import LOG
 
@@ -35,6 +38,19 @@ class Check:
 def read_logs(folders: Mapping[str, Path]) -> dict[str, EvalLog]:
     """Return the log in every results folder. Raises UserError where one is absent."""
     return {name: read_log(folder / LOG.name) for name, folder in folders.items()}
+
+
+def known(value: float | None) -> float:
+    """Return a bound; where there is none, no figure keeps it."""
+    return math.nan if value is None else value
+
+
+def gold_pairs(logs: Mapping[str, EvalLog], gold_names: Sequence[str], found: Comparison) -> Iterator[Check]:
+    """Any two golds are at least five times nearer to each other than base is to them."""
+    bound = found.models["base"].sets[FORGET].value / 5
+    for a, b in combinations(gold_names, 2):
+        pair = compare({b: logs[b]}, {a: logs[a]}, draws=0).models[b]
+        yield Check(f"D forget of {a} and {b}, a fifth of base's", pair.sets[FORGET].value, "lt", bound)
 
 
 def status(found: Sequence[Check]) -> int:

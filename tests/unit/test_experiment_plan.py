@@ -13,6 +13,7 @@ from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs
 from unlearn.report.config import ReportConfig
+from unlearn.tofu_small.config import TofuSmallConfig
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIG / "experiment").glob("*.yaml"))
 
@@ -55,7 +56,6 @@ def test_commands_are_runs_of_the_scripts_whose_paths_fit(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_report_names_every_model_once(name):
-    from unlearn.entry import load
     from unlearn.report.config import ReportConfig
 
     for cfg in parts(load_experiment(name, [])):
@@ -70,7 +70,6 @@ def test_report_names_every_model_once(name):
 
 
 def test_the_published_metrics_have_a_report_of_their_own_on_the_same_evaluations():
-    from unlearn.entry import load
     from unlearn.report.config import ReportConfig
 
     found = stages("demo", "released=true")
@@ -190,7 +189,6 @@ def test_only_the_trials_of_a_sweep_may_stop():
 
 
 def test_the_choice_knows_what_was_tried():
-    from unlearn.entry import load
     from unlearn.experiment.select import SelectConfig
     from unlearn.experiment.trials import trials
 
@@ -246,9 +244,45 @@ def test_other_weights_of_a_local_pretrained_model_change_every_stage(tmp_path):
     assert changed(before, stages.__wrapped__("demo", key)) == set(before)
 
 
+def test_what_an_experiment_makes_first_stands_before_every_model():
+    found = stages("tofu_small")
+    first = found["prepare"]
+    cfg = load_experiment("tofu_small", [])
+    assert first.command[1:3] == ("-m", "unlearn.tofu_small")
+    assert (first.inputs, first.processes) == ((), 0)
+    given = load("tofu_small", list(first.command[3:]), TofuSmallConfig)
+    assert (given.source, given.save_dir) == ("locuslab/TOFU", "runs/tofu_small/prepared")
+    assert given.overwrite_dir
+    for name in ("base", *(f"gold_seed{seed}" for seed in cfg.gold_seeds)):
+        assert found[name].inputs == (first.marker,)
+        config = found[name].jobs[0].config
+        assert config.data.text_path == "runs/tofu_small/prepared/texts"
+        assert config.model_family.hub_id == "runs/tofu_small/prepared/model"
+    assert "prepare" not in stages("demo")
+    other = stages("tofu_small", "prepare.source=/my/TOFU")
+    assert changed(found, other) == set(found)
+
+
+def test_another_state_of_the_source_changes_every_stage(tmp_path):
+    key = f"prepare.source={tmp_path}"
+    before = stages("tofu_small", key)
+    (tmp_path / "full.json").write_text("{}")
+    assert changed(before, stages.__wrapped__("tofu_small", key)) == set(before)
+
+
+def test_what_the_experiment_makes_itself_changes_no_stage_when_it_is_there(tmp_path):
+    """Else every stage would run twice: planned before the model is made, and again after."""
+    root = f"root={tmp_path}"
+    before = stages("tofu_small", root)
+    for made in ("model", "texts"):
+        (tmp_path / "prepared" / made).mkdir(parents=True)
+        (tmp_path / "prepared" / made / "file").write_bytes(b"one")
+    assert changed(before, stages.__wrapped__("tofu_small", root)) == set()
+
+
 def test_another_version_changes_every_stage(monkeypatch):
     before = stages("demo")
-    monkeypatch.setattr("unlearn.experiment.plan.__version__", "9")
+    monkeypatch.setattr("unlearn.experiment.identity.__version__", "9")
     assert changed(before, stages.__wrapped__("demo")) == set(before)
 
 
@@ -260,6 +294,8 @@ def test_another_version_changes_every_stage(monkeypatch):
         ("demo", "gold_seed=[1]", 'Did you mean "gold_seeds"?'),
         ("demo", "gold_seeds=[]", "gold_seeds is []; allowed are distinct seeds"),
         ("demo", "gold_seeds=[1,1]", "gold_seeds is [1, 1]; allowed are distinct seeds"),
+        ("demo", "prepare.source=x", "prepare.source is set, but prepare.module and prepare.source go together"),
+        ("demo", "+methods.prepared=[]", 'methods has "prepared", which cannot name a folder'),
         ("demo", "threads=0", "threads is 0; allowed is above 0"),
         ("demo", "retain_split=retain95", "forget_split=forget10 goes with retain_split=retain90"),
         ("demo", "launch=singel", 'Did you mean "single"?'),

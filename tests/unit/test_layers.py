@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "data.views": {*BOTTOM, *ROWS},
     "data.loader": {*BOTTOM, *SAMPLES, "data.collate", "data.plan", "models.encoder"},
     "data.mini": {*CONFIG, *ROWS, "data.mini", "data.collate", "data.plan", "models", "forwards"},
+    # Like data.mini a maker of folders; nothing imports it.
+    "tofu_small": {*CONFIG, "data.rows", "entry", "run", "tofu_small"},
     # Models: from samples to tensors, weights and parts.
     "models": {*BOTTOM, *SAMPLES, "config.scripts", "models"},
     "forwards": {"data.samples", "models.components"},

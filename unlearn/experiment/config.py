@@ -23,7 +23,9 @@ OWN_KEYS = (
 SWEPT_KEYS = ("lr", "num_epochs")
 """Keys that a sweep sets."""
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
-RESERVED = {"stages", "logs", "sweep", "released", "figures"}
+PREPARED = "prepared"
+"""Folder of what the experiment makes before any model."""
+RESERVED = {"stages", "logs", "sweep", "released", "figures", PREPARED}
 """Folders of an experiment that are no model's."""
 
 
@@ -48,6 +50,22 @@ class Sweep:
             if len(set(values)) < max(len(values), self.asked) or min(values, default=1) <= 0
         ]
         return found + ([out_of_range("sweep.seed", self.seed, "0 or above")] if self.seed < 0 else [])
+
+
+@dataclass
+class Prepare:
+    """What is made first, by `python -m <module> source=<source> save_dir=<root>/prepared` and its other keys."""
+
+    module: str | None = option(None, "module that makes data, pretrained model or both; null: all is there")
+    source: str | None = option(None, "what it makes them of: a folder or a Hub id")
+    overrides: list[str] = option(list, "other keys of the module")
+
+    def problems(self) -> list[str]:
+        """Return keys that come without the others."""
+        if self.module is not None and self.source is not None:
+            return []
+        given = [key for key in ("module", "source", "overrides") if getattr(self, key)]
+        return [f"prepare.{key} is set, but prepare.module and prepare.source go together." for key in given]
 
 
 @dataclass
@@ -78,6 +96,7 @@ class ExperimentConfig:
         list,
         "forget each of these from one base, in <root>/<modality>, and write the leakage matrix; none: the one above",
     )
+    prepare: Prepare = option(Prepare, "what is made before any model is trained")
     gold_seeds: list[int] = option(
         lambda: [0], "one gold model per seed; distances are to all, tests of one gold to the first"
     )

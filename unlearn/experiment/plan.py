@@ -3,6 +3,8 @@
     base, one gold per seed  ->  forget  ->  eval_methods  ->  report
                              ->  eval_references  ->
 
+Where data or the pretrained model have to be made, `prepare` stands before them all.
+
 An evaluation stage also has its models' evaluations under stress. Under a sweep the forget runs are trials, and
 `select` stands before the report. Several forget modalities have one base, the other stages each, and `leakage` after
 all evaluations.
@@ -14,14 +16,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from unlearn import __version__
-from unlearn.evaluation.tasks import load_tasks
 from unlearn.experiment.config import (
     ACCELERATE,
+    PREPARED,
     ExperimentConfig,
     Model,
     base,
@@ -31,13 +30,10 @@ from unlearn.experiment.config import (
     swept,
     unlearned,
 )
-from unlearn.experiment.jobs import Job, eval_jobs, finetune_job, forget_job, splits
-from unlearn.fingerprint import of_json
-from unlearn.run import NOT_IDENTITY, plain, sources
+from unlearn.experiment.identity import digest, of_job, state
+from unlearn.experiment.jobs import REPLACE, Job, eval_jobs, finetune_job, forget_job, splits
 
 ACCELERATE_LAUNCH = (sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch")
-IGNORED = tuple(key for key in NOT_IDENTITY if key != "save_dir")
-"""Keys whose change does not make a stage run again."""
 NEXT = "+"
 """Stands between the overrides of two runs on the command line of a stage; no override is called so."""
 
@@ -83,20 +79,21 @@ class Stage:
 
 def plan(cfg: ExperimentConfig) -> list[Stage]:
     """Return the stages in an order in which they can run. Raises UserError where a run's config has mistakes."""
-    base_stage = _stage(cfg, "base", [finetune_job(cfg, base(cfg), ["split=full"])], [])
-    stages, evaluated = [base_stage], []
+    prepared = _prepare(cfg)
+    base_stage = _stage(cfg, "base", [finetune_job(cfg, base(cfg), ["split=full"])], prepared)
+    stages, evaluated = [*prepared, base_stage], []
     for part in parts(cfg):
-        of_part, judged = _part(part, base_stage)
+        of_part, judged = _part(part, prepared, base_stage)
         stages += of_part
         evaluated += judged
     return [*stages, *([_leakage(cfg, evaluated)] if cfg.forget_modalities else [])]
 
 
-def _part(cfg: ExperimentConfig, base_stage: Stage) -> tuple[list[Stage], list[Stage]]:
+def _part(cfg: ExperimentConfig, prepared: list[Stage], base_stage: Stage) -> tuple[list[Stage], list[Stage]]:
     """Return the stages of one forget modality after base's, and those among them that evaluate."""
     shared = splits(cfg)
     stages = [
-        _stage(cfg, f"gold_seed{s}", [finetune_job(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], [])
+        _stage(cfg, f"gold_seed{s}", [finetune_job(cfg, gold, [f"split={cfg.retain_split}", f"seed={s}"])], prepared)
         for s, gold in zip(cfg.gold_seeds, golds(cfg), strict=True)
     ]
     trained, evaluated = [base_stage, *stages], []
@@ -122,6 +119,15 @@ def processes(launch: str) -> int:
     return OmegaConf.load(ACCELERATE / f"{launch}.yaml")["num_processes"]
 
 
+def _prepare(cfg: ExperimentConfig) -> list[Stage]:
+    """Return the stage that makes data and pretrained model, if there is anything to make."""
+    if cfg.prepare.module is None:
+        return []
+    source, place = cfg.prepare.source, str(cfg.home / PREPARED)
+    own = (f"source={_quoted(source)}", f"save_dir={_quoted(place)}", REPLACE)
+    return [_light(cfg, "prepare", (cfg.prepare.module, *own, *cfg.prepare.overrides), [], [source])]
+
+
 def _shares(models: Sequence[Model], size: int) -> Iterator[tuple[str, Sequence[Model]]]:
     """Yield at most `size` models at a time, each time with an ending for the stage's name: none if one is enough."""
     for number, start in enumerate(range(0, len(models), size), 1):
@@ -139,6 +145,7 @@ def _stage(
     arguments = [text for job in jobs for text in (NEXT, *job.overrides)][1:]
     module = ("-m", "unlearn.experiment.stage", *options, jobs[0].script)
     count = processes(cfg.launch)
+    content = [file.read_text(), *(of_job(job, cfg.home / PREPARED) for job in jobs)]
     return Stage(
         root=cfg.home,
         name=f"{cfg.prefix}{name}",
@@ -150,7 +157,7 @@ def _stage(
         minutes=cfg.cluster.minutes * len(jobs),
         mem_mb=cfg.cluster.mem_mb * count,
         gpus=cfg.cluster.gpus * count,
-        digest=_digest([file.read_text(), *(_identity(job) for job in jobs)], needs),
+        digest=digest(content, [stage.digest for stage in needs]),
     )
 
 
@@ -196,8 +203,13 @@ def _leakage(cfg: ExperimentConfig, needs: Sequence[Stage]) -> Stage:
     return _light(cfg, "leakage", ("unlearn.report.leakage", *overrides), needs)
 
 
-def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequence[Stage]) -> Stage:
-    """Return a stage of arithmetic on logs: `command` is a module, which imports no torch, and its overrides."""
+def _light(
+    cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequence[Stage], read: Sequence[str] = ()
+) -> Stage:
+    """Return a stage that no GPU could hasten: `command` is a module and its overrides.
+
+    read  folders that no stage makes
+    """
     return Stage(
         root=cfg.home,
         name=f"{cfg.prefix}{name}",
@@ -209,7 +221,7 @@ def _light(cfg: ExperimentConfig, name: str, command: Sequence[str], needs: Sequ
         minutes=cfg.cluster.minutes,
         mem_mb=cfg.cluster.mem_mb,
         gpus=0,
-        digest=_digest(list(command), needs),
+        digest=digest([*command, *map(state, read)], [stage.digest for stage in needs]),
     )
 
 
@@ -222,30 +234,3 @@ def _quoted(text: str) -> str:
 
 def _list(values: Iterable[object]) -> str:
     return f"[{','.join(map(str, values))}]"
-
-
-def _identity(job: Job) -> list[Any]:
-    """Return what decides the results of a run, as far as its config tells."""
-    tasks = _tasks(tuple(job.config.tasks)) if hasattr(job.config, "tasks") else []
-    data = job.config.data
-    # A benchmark that is written where it is absent is a function of its seed.
-    read = [*sources(job.config), data.text_path] if data.generate_seed is None else []
-    return [job.script, plain(job.config, IGNORED), tasks, *map(_state, [job.config.model_family.hub_id, *read])]
-
-
-@cache
-def _tasks(names: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [plain(task) for task in load_tasks(names)]
-
-
-def _state(place: str) -> list[Any]:
-    """Return names, sizes and times of the files of a model or data set: their content would cost seconds a gigabyte.
-
-    A new time with old content starts a stage whose runs find themselves done, which costs the start alone.
-    """
-    files = [Path(place), *sorted(Path(place).rglob("*"))]
-    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
-
-
-def _digest(content: list[Any], needs: Sequence[Stage]) -> str:
-    return of_json([__version__, content, [stage.digest for stage in needs]])
