@@ -1,6 +1,6 @@
 # The stages of an experiment as a graph:  snakemake --cores 2 --config experiment=demo
 # What they are is decided in unlearn/experiment/plan.py; overrides="root=runs/other gold_seeds=[0]" changes its keys,
-# split as a shell splits words: overrides="'submitted_by=Jane Doe'".
+# split as a shell splits words: overrides="submitted_by='Jane Doe' root=runs/other" (Snakemake drops quotes at its ends).
 import shlex
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from unlearn.errors import UserError
-from unlearn.experiment.config import load_experiment, parts
+from unlearn.experiment.config import load_experiment, split_overrides, parts
 from unlearn.experiment.launch import check_root
 from unlearn.experiment.plan import plan
 
 try:
-    experiment = load_experiment(str(config.get("experiment", "demo")), shlex.split(str(config.get("overrides", ""))))
+    experiment = load_experiment(str(config.get("experiment", "demo")), split_overrides(str(config.get("overrides", ""))))
     check_root(Path(experiment.root))
     stages = plan(experiment)
 except UserError as error:

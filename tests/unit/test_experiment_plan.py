@@ -8,7 +8,7 @@ import pytest
 
 from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError
-from unlearn.experiment.config import golds, load_experiment, parts, references, unlearned
+from unlearn.experiment.config import golds, load_experiment, parts, references, split_overrides, unlearned
 from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs
@@ -345,6 +345,14 @@ def test_who_submits_may_be_called_anything(name):
     stage = plan(replace(load_experiment("demo", []), submitted_by=name))[-1]
     overrides = stage.command[stage.command.index("unlearn.report") + 1 :]
     assert load("report", list(overrides), ReportConfig).submitted_by == name
+
+
+def test_overrides_in_a_text_are_split_like_words_of_a_shell():
+    text = "submitted_by='Jane Doe' \"finetune=['lr=1e-3']\"  root=runs/x"
+    assert split_overrides(text) == ["submitted_by=Jane Doe", "finetune=['lr=1e-3']", "root=runs/x"]
+    assert split_overrides("") == []
+    with pytest.raises(UserError, match="has a quote without its partner"):
+        split_overrides("root=runs/x submitted_by='Jane Doe")
 
 
 def test_a_sweep_of_no_method_is_an_error(tmp_path):
