@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
+    "metrics.faces": {"errors", "metrics"},
     "evaluation": {
         *CONFIG, *ROWS, "data.collate", "cost", "forwards", "generation", "models", "evaluation", "metrics.harness",
         "metrics.logs", "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from unlearn.metrics.scores import Floats
 
@@ -105,14 +105,47 @@ class Sample:
     counts: Floats
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """Members and others, each from the lowest score on, for curves under many weightings.
+
+    Weights are [R, members] and [R, others] in that order.
+
+    left, right  [members] how many of the others are below a member, and below or tied with it
+    below        [others + 1] how many of the members are below each of the others, and all of them
+    """
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    below: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, members: Floats, others: Floats) -> "Ranked":
+        """Rank two sorted arrays of scores."""
+        left, right = (np.searchsorted(others, members, side=side) for side in ("left", "right"))
+        return cls(left, right, np.searchsorted(members, np.append(others, np.inf), side="left"))
+
+    def auc(self, members: Floats, others: Floats) -> Floats:
+        """Return [R] the area under the ROC curve; see `auc`."""
+        passed = _passed(others)
+        above = passed[:, -1:] - 0.5 * (passed[:, self.left] + passed[:, self.right])
+        return (members * above).sum(axis=1) / (members.sum(axis=1) * passed[:, -1])
+
+    def tpr_at_fpr(self, members: Floats, others: Floats, rate: float) -> Floats:
+        """Return [R] the share of members found; see `tpr_at_fpr`."""
+        wrong, right = np.cumsum(others, axis=1), _passed(members)
+        # A millionth of an item against rounding: 0.07 x 100 is a little more than 7, 0.29 x 100 a little less than 29.
+        allowed = (wrong <= rate * wrong[:, -1:] + 1e-6).sum(axis=1)
+        return right[np.arange(len(right)), self.below[allowed]] / right[:, -1]
+
+
 def auc(members: Sample, others: Sample) -> Floats:
     """Return [R] the area under the ROC curve: the probability that a member's score is below another's.
 
     Ties count half (Mann and Whitney 1947; Fawcett 2006, "An introduction to ROC analysis").
     """
-    below = (members.values[:, None] < others.values) + 0.5 * (members.values[:, None] == others.values)
-    pairs = members.counts.sum(axis=0) * others.counts.sum(axis=0)
-    return ((below.T @ members.counts) * others.counts).sum(axis=0) / pairs
+    ranked, weights = _ranked(members, others)
+    return ranked.auc(*weights)
 
 
 def tpr_at_fpr(members: Sample, others: Sample, rate: float) -> Floats:
@@ -122,13 +155,19 @@ def tpr_at_fpr(members: Sample, others: Sample, rate: float) -> Floats:
     arXiv:2112.03570). Whoever ties with the first other beyond the allowed ones is not found: no threshold lies between
     them.
     """
-    found, taken = (np.argsort(sample.values, kind="stable") for sample in (members, others))
-    wrong = np.cumsum(others.counts[taken], axis=0)
-    # A millionth of an item against rounding: 0.07 x 100 is a little more than 7, 0.29 x 100 a little less than 29.
-    allowed = (wrong <= rate * wrong[-1] + 1e-6).sum(axis=0)
-    below = np.searchsorted(members.values[found], np.append(others.values[taken], np.inf)[allowed], side="left")
-    right = np.concatenate([np.zeros((1, wrong.shape[1])), np.cumsum(members.counts[found], axis=0)])
-    return right[below, np.arange(len(below))] / right[-1]
+    ranked, weights = _ranked(members, others)
+    return ranked.tpr_at_fpr(*weights, rate)
+
+
+def _ranked(members: Sample, others: Sample) -> tuple[Ranked, tuple[Floats, Floats]]:
+    orders = [np.argsort(sample.values, kind="stable") for sample in (members, others)]
+    ranked = Ranked.of(members.values[orders[0]], others.values[orders[1]])
+    return ranked, (members.counts.T[:, orders[0]], others.counts.T[:, orders[1]])
+
+
+def _passed(weights: Floats) -> Floats:
+    """Return [R, n + 1] the weight of the first 0, 1, ... n."""
+    return np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights, axis=1)], axis=1)
 
 
 def privleak(found: ArrayLike, gold: ArrayLike) -> Floats:
