@@ -37,6 +37,8 @@ def test_every_run_of_a_part_is_of_its_modality_in_its_folder(modality):
     assert {run.forget_modality for run in runs} == {Modality[modality]}
     assert all(run.save_dir.startswith(f"runs/leakage/{modality}/") for run in runs)
     assert {run.model_path for run in configs(f"{modality}_forget")} == {"runs/leakage/full"}
+    # Without that there is no other projector to be put back.
+    assert not any(run.freeze_projector for run in configs(f"{modality}_forget"))
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
