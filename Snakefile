@@ -7,8 +7,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from unlearn.entry import split_overrides
 from unlearn.errors import UserError
-from unlearn.experiment.config import load_experiment, split_overrides, parts
+from unlearn.experiment.config import load_experiment, parts
 from unlearn.experiment.launch import check_root
 from unlearn.experiment.plan import plan
 

@@ -1,6 +1,7 @@
 """What every entry script shares: schemas, composition, `--help`, and errors as one sentence with exit status 2."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -115,6 +116,17 @@ def _jobs(overrides: list[str]) -> list[list[str]]:
         for o in parsed
     ]
     return [list(job) for job in product(*choices)]
+
+
+def split_overrides(text: str) -> list[str]:
+    """Return the overrides in a text, split as a shell splits words. Raises UserError for a quote without a partner."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(
+            f'overrides="{text}" has a quote without its partner (Snakemake drops quotes at the ends); put an override '
+            f"with quotes before one without."
+        ) from error
 
 
 def _compose(config_name: str, overrides: list[str], schema: type) -> DictConfig:

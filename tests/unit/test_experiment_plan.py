@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unlearn.entry import CONFIG, load
+from unlearn.entry import CONFIG, load, split_overrides
 from unlearn.errors import UserError
-from unlearn.experiment.config import golds, load_experiment, parts, references, split_overrides, unlearned
+from unlearn.experiment.config import golds, load_experiment, parts, references, unlearned
 from unlearn.experiment.plan import Stage, plan
 from unlearn.experiment.scripts import script_config
 from unlearn.experiment.stage import split_runs

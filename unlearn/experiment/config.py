@@ -1,7 +1,6 @@
 """The typed configuration of an experiment, and the models that it makes."""
 
 import re
-import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -240,17 +239,6 @@ class Model:
     def checkpoint(self) -> str | None:
         """What the scripts take as `model_path`; None for the pretrained model."""
         return str(self.weights or self.folder) if self.trained else None
-
-
-def split_overrides(text: str) -> list[str]:
-    """Return the overrides in a text, split as a shell splits words. Raises UserError for a quote without a partner."""
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise UserError(
-            f'overrides="{text}" has a quote without its partner (Snakemake drops quotes at the ends); put an override '
-            f"with quotes before one without."
-        ) from error
 
 
 def load_experiment(name: str, overrides: list[str]) -> ExperimentConfig:
