@@ -14,9 +14,10 @@ mini: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini
 	@$(BIN)/python benchmarks/mini_quality.py
 
-# TOFU=/my/TOFU takes a folder instead of the Hub.
+# Takes a folder too: make tofu-small TOFU=/my/TOFU
+TOFU ?= locuslab/TOFU
 tofu-small: $(INSTALLED)
-	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=tofu_small overrides="$(if $(TOFU),prepare.source=$(TOFU))"
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=tofu_small overrides="prepare.source=$(TOFU)"
 	@$(BIN)/python benchmarks/tofu_small_check.py
 
 test: $(INSTALLED)

@@ -68,19 +68,19 @@ def chosen(cfg: ExperimentConfig) -> tuple[str, Path]:
     return best["method"], Path(best["folder"])
 
 
+def promised(overrides: list[str]) -> list[Check]:
+    """Return the promises of the experiment that ran with `overrides`. Raises UserError where a log is absent."""
+    cfg = load_experiment("mini_all", overrides)
+    best, folder = chosen(cfg)
+    models = {model.name: model.results() for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
+    logs = read_logs(models)
+    reported = {name: half(log, Half.report, cfg.sweep.seed) for name, log in logs.items()}
+    return checks(reported, logs, [model.name for model in golds(cfg)], best)
+
+
 def main(overrides: list[str]) -> int:
     """Print every figure with its bound and return the exit status."""
-    try:
-        cfg = load_experiment("mini_all", overrides)
-        best, folder = chosen(cfg)
-        models = {model.name: model.results() for model in (base(cfg), *golds(cfg))} | {best: folder / "eval_results"}
-        logs = read_logs(models)
-        reported = {name: half(log, Half.report, cfg.sweep.seed) for name, log in logs.items()}
-        found = checks(reported, logs, [model.name for model in golds(cfg)], best)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return status(found)
+    return status(lambda: promised(overrides))
 
 
 if __name__ == "__main__":

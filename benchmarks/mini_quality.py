@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 from promises import Check, read_logs, status
 
-from unlearn.errors import UserError
 from unlearn.experiment.config import golds, load_experiment, references, unlearned
 from unlearn.metrics.accuracy import choice_accuracy, choice_chance
 from unlearn.metrics.columns import forget_test, result_columns
@@ -104,16 +103,16 @@ def _gap(logs: Logs, a: str, b: str) -> float:
     return float(np.mean(np.abs(np.concatenate(gaps))))
 
 
+def promised(overrides: list[str]) -> list[Check]:
+    """Return the promises of the experiment that ran with `overrides`. Raises UserError where a log is absent."""
+    cfg = load_experiment("mini", overrides)
+    logs = read_logs({model.name: model.results() for model in (*references(cfg), *unlearned(cfg))})
+    return checks(logs, [model.name for model in golds(cfg)], list(cfg.methods))
+
+
 def main(overrides: list[str]) -> int:
     """Print every figure with its bound and return the exit status."""
-    try:
-        cfg = load_experiment("mini", overrides)
-        logs = read_logs({model.name: model.results() for model in (*references(cfg), *unlearned(cfg))})
-        found = checks(logs, [model.name for model in golds(cfg)], list(cfg.methods))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return status(found)
+    return status(lambda: promised(overrides))
 
 
 if __name__ == "__main__":

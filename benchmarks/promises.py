@@ -1,11 +1,13 @@
 """Figures of evaluation logs that must keep a bound, and how a script says which do."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from unlearn.errors import UserError
 from unlearn.metrics.distance import FORGET, Comparison, compare
 from unlearn.metrics.logs import EvalLog, read_log
 from unlearn.report.runs import LOG
@@ -53,8 +55,13 @@ def gold_pairs(logs: Mapping[str, EvalLog], gold_names: Sequence[str], found: Co
         yield Check(f"D forget of {a} and {b}, a fifth of base's", pair.sets[FORGET].value, "lt", bound)
 
 
-def status(found: Sequence[Check]) -> int:
-    """Print every figure with its bound and return the exit status: 1 where a bound is broken."""
+def status(checks: Callable[[], Sequence[Check]]) -> int:
+    """Print every figure with its bound and return the exit status: 1 where a bound is broken, 2 where logs lack."""
+    try:
+        found = checks()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print("\n".join(check.line() for check in found))
     failed = sum(not check.passed() for check in found)
     print(f"{len(found) - failed} of {len(found)} promises kept")

@@ -83,6 +83,15 @@ def test_another_seed_gives_other_authors_and_other_weights(source, tmp_path):
     assert len({one["model/model.safetensors"] for one in made}) == 3
 
 
+def test_the_seed_alone_decides_the_weights():
+    from unlearn.tofu_small.model import new_model, train_tokenizer
+
+    tokenizer = train_tokenizer(["Who?"], 300)
+    first, again, other = (new_model(tokenizer, 1, 32, seed).lm_head.weight for seed in (0, 0, 1))
+    assert first.equal(again)
+    assert not first.equal(other)
+
+
 def test_splits_are_disjoint_and_complete(source):
     found = choose(read_source(str(source)), 2, 3, seed=0)
     kept, forgotten, held_out = (people(found[name]) for name in ("retain90", "forget10", "holdout10"))

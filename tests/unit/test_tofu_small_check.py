@@ -13,7 +13,10 @@ GOLDS = ["gold", "gold_seed1", "gold_seed2"]
 
 
 def task(name, probability, rouge):
-    """Ten authors with three rows each; every other author is a tenth more likely, so that no interval is a point."""
+    """Ten authors with three rows each; `rouge` is one figure, or one an author.
+
+    Every other author is a tenth more likely, so that no interval is a point.
+    """
     authors = np.arange(AUTHORS).repeat(ROWS)
     items = tuple(f"{name} {i}" for i in range(AUTHORS * ROWS))
     values = np.full(len(items), probability) * np.where(authors % 2, 1.1, 1.0)
@@ -25,7 +28,7 @@ def task(name, probability, rouge):
         loss=-np.log(values),
         paraphrase_loss=np.ones(len(items)),
         wrong_losses=tuple(np.ones(2) for _ in items),
-        rouge=np.full(len(items), rouge),
+        rouge=np.broadcast_to(rouge, AUTHORS)[authors],
     )
 
 
@@ -62,6 +65,11 @@ def test_a_base_like_gold_in_one_score_is_not_apart_in_that_score():
 
 def apart(score, gold):
     return f"base: lower end of d {score}, forget_qa; {gold}'s upper end"
+
+
+def test_a_base_unlike_gold_about_one_author_alone_may_be_chance():
+    rouge = np.array([0.9, *[0.41] * 9])
+    assert broken(base=log(0.8, rouge)) == {apart("rouge", gold) for gold in GOLDS}
 
 
 def test_a_gold_unlike_the_others_is_told():
