@@ -46,8 +46,10 @@ ALLOWED: dict[str, set[str]] = {
     "methods.base": {"activations", "data.answers", "forwards", "masks"},
     "methods": {
         "activations", "data.answers", "errors", "forwards", "masks", "methods.base", "methods.forget_retain",
+        "methods.training_free",
     },
     "methods.forget_retain": {"methods.base"},
+    "methods.training_free": {"methods.base"},
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},

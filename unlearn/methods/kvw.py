@@ -9,14 +9,15 @@ Differs from the paper: layers are a fraction of the depth, so that it is told f
 Same as the paper: one pass, whatever num_epochs is (gamma is the strength).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from unlearn.activations import Activations
-from unlearn.methods.base import Facts, Method, Phase, Term, Views, register
+from unlearn.methods.base import Facts, Phase, register
+from unlearn.methods.training_free import TrainingFree
 
 FIRST, BEYOND = 1 / 28, 26 / 28
 """Where along the depth the layers begin, and where they have ended: 1 to 25 of Qwen2-VL-2B's 28."""
@@ -31,22 +32,16 @@ def gates(forget: Tensor, retain: Tensor, gamma: float) -> Tensor:
 
 @register
 @dataclass
-class KVW(Method):
+class KVW(TrainingFree):
     """Scale down what forget answers read more, and leave all else."""
 
     paper: ClassVar[str] = "arXiv:2601.21794"
-    trains_layers: ClassVar[bool] = True
-    edits: ClassVar[bool] = True
     name: str = "kvw"
     gamma: float = 0.02
 
     def problems(self) -> list[str]:
         """Refuse a negative strength."""
         return self.below_zero("gamma")
-
-    def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """Ask for no quantity: there is no loss."""
-        return {}
 
     def trained_layers(self, depth: int) -> range:
         """Return the middle layers."""
@@ -60,11 +55,6 @@ class KVW(Method):
         """Return one pass over D_f."""
         del sizes
         return [Phase("", "forget", {"forget": ()}, self.terms, edit=self.edit)] if epoch == 0 else []
-
-    def terms(self, views: Views) -> Iterable[Term]:
-        """Yield nothing."""
-        del views
-        return ()
 
     def edit(self, seen: Mapping[str, Sequence[Activations]], facts: Facts) -> list[Tensor]:
         """Return the gates of a step's forget samples."""

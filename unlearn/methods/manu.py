@@ -6,11 +6,11 @@ W <- W diag(1[n not among the `share` of all neurons with the largest S])   W: d
 of a neuron's activations z at answer positions: the mean of |z|, how often |z| > 0.1, the standard deviation of z, and
 the root of the mean of z^2. All are taken once, on the start model. Training-free.
 Differs from the paper: its importances tell the same questions with and without picture apart; here D_f and D_r are
-what they are (forget_modality), at answer positions, as in the ratios of its published code. Neurons of the language
+taken as they are, at answer positions, and the ratios are those of its published code. Neurons of the language
 model's MLPs alone are ranked, over all layers, and lose what they say (their columns of down_proj).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from unlearn.activations import Activations
 from unlearn.masks import largest
-from unlearn.methods.base import Facts, Method, Phase, Term, Views, register
+from unlearn.methods.base import Facts, Phase, register
+from unlearn.methods.training_free import TrainingFree
 
 SMALLEST = 1e-5
 IMPORTANCES = ("magnitude", "frequency", "deviation", "root_mean_square")
@@ -31,12 +32,10 @@ def scores(forget: Activations, retain: Activations) -> Tensor:
 
 @register
 @dataclass
-class MANU(Method):
+class MANU(TrainingFree):
     """Take out neurons, those first that are used for forget answers and not for retained ones."""
 
     paper: ClassVar[str] = "arXiv:2502.15910"
-    trains_layers: ClassVar[bool] = True
-    edits: ClassVar[bool] = True
     name: str = "manu"
     share: float = 0.02
 
@@ -44,10 +43,6 @@ class MANU(Method):
         """Refuse a share that is none."""
         wrong = f"forget_loss.share is {self.share}; allowed is from 0 to below 1; the published code takes 0.02."
         return [] if 0 <= self.share < 1 else [wrong]
-
-    def needs(self) -> Mapping[str, tuple[str, ...]]:
-        """Ask for no quantity: there is no loss."""
-        return {}
 
     def trained_layers(self, depth: int) -> range:
         """Return all layers."""
@@ -62,14 +57,9 @@ class MANU(Method):
         del sizes
         return [Phase("", "forget", {}, self.terms, samples=1, edit=self.edit)] if epoch == 0 else []
 
-    def terms(self, views: Views) -> Iterable[Term]:
-        """Yield nothing."""
-        del views
-        return ()
-
     def edit(self, seen: Mapping[str, Sequence[Activations]], facts: Facts) -> list[Tensor]:
         """Return 0 for the neurons that are pruned and 1 for the others."""
         del seen
         pairs = zip(facts.activations["forget"], facts.activations["retain"], strict=True)
         ranked = [scores(forget, retain) for forget, retain in pairs]
-        return [(~chosen).to(values) for chosen, values in zip(largest(ranked, self.share), ranked, strict=True)]
+        return [(~chosen).double() for chosen in largest(ranked, self.share)]
