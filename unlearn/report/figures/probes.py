@@ -1,20 +1,17 @@
 """How far every model is from gold on a task, and where the same is asked in other ways."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn.metrics.bootstrap import Interval
-from unlearn.report.figures.style import Theme, name_rows, new_figure
+from unlearn.report.figures.style import Theme, panels_of_models
 from unlearn.report.runs import Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 3
-"""Panels in a row."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 """A way of asking is told by its shape too, never by its colour alone."""
 USED = 0.7
@@ -33,18 +30,9 @@ def draw(panels: Sequence[Panel], names: Sequence[str], kinds: Sequence[Kind], t
     """Return one panel per task, in it a row per model, and in the row a mark with its interval per way of asking."""
     ways = list(dict.fromkeys(way for panel in panels for way in panel.ways))
     most = max(len(panel.ways) for panel in panels)
-    across = min(ACROSS, len(panels))
-    down = math.ceil(len(panels) / across)
-    figure = new_figure(0.8 + down * (0.5 + 0.13 * most * len(names)))
-    axes = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
-    for place, panel in zip(axes, panels, strict=False):
+    figure, axes = panels_of_models(len(panels), names, kinds, 0.13 * most, 0.8, theme)
+    for place, panel in zip(axes, panels, strict=True):
         _panel(place, panel, ways, theme)
-    for place in axes[len(panels) :]:
-        place.set_axis_off()
-    for place in axes[max(0, len(panels) - across) : len(panels)]:
-        place.tick_params(labelbottom=True)
-    for place in axes[::across]:
-        name_rows(place, names, kinds, theme)
     shown = {label: mark for place in axes for mark, label in zip(*place.get_legend_handles_labels(), strict=True)}
     figure.legend([shown[way] for way in ways], ways, loc="outside upper center", ncols=4, fontsize=9)
     figure.supxlabel("shift from gold (model minus gold)", fontsize=10)

@@ -1,20 +1,16 @@
 """How far every model is from gold without and under each stress."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn.metrics.bootstrap import Interval
-from unlearn.report.figures.style import MARKERS, Theme, name_rows, new_figure
+from unlearn.report.figures.style import MARKERS, Theme, panels_of_models
 from unlearn.report.runs import Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-ACROSS = 3
-"""Panels in a row."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +28,9 @@ class Panel:
 
 def draw(panels: Sequence[Panel], names: Sequence[str], kinds: Sequence[Kind], theme: Theme) -> "Figure":
     """Return one panel per stress, in it a row per model: a hollow mark, a filled one, and a line between them."""
-    across = min(ACROSS, len(panels))
-    down = math.ceil(len(panels) / across)
-    figure = new_figure(0.6 + down * (0.5 + 0.36 * len(names)))
-    places = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
-    for axes, panel in zip(places, panels, strict=False):
+    figure, places = panels_of_models(len(panels), names, kinds, 0.36, 0.6, theme)
+    for axes, panel in zip(places, panels, strict=True):
         _panel(axes, panel, kinds, theme)
-    for axes in places[len(panels) :]:
-        axes.set_axis_off()
-    for axes in places[max(0, len(panels) - across) : len(panels)]:
-        axes.tick_params(labelbottom=True)
-    for axes in places[::across]:
-        name_rows(axes, names, kinds, theme)
     places[0].set_xlim(left=0)
     figure.supxlabel("D Forget (hollow: without stress)", fontsize=10)
     return figure

@@ -1,6 +1,7 @@
 """What the figures share: colours that colour-blind readers can tell apart, on light and on dark paper."""
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ DARK = Theme(
 )
 THEMES = (LIGHT, DARK)
 
+ACROSS = 3
+"""Panels in a row."""
 COLOURS = 128
 """Entries of a figure's palette, the shades of smooth edges included."""
 
@@ -98,6 +101,27 @@ def new_figure(height: float) -> "Figure":
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def panels_of_models(
+    count: int, names: Sequence[str], kinds: Sequence[Kind], row: float, room: float, theme: Theme
+) -> tuple["Figure", list["Axes"]]:
+    """Return a figure and its `count` panels, some in a row, of one scale and with the models' names on the left.
+
+    row   inches of a model
+    room  inches of what stands above and below the panels
+    """
+    across = min(ACROSS, count)
+    down = math.ceil(count / across)
+    figure = new_figure(room + down * (0.5 + row * len(names)))
+    panels = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    for axes in panels[max(0, count - across) : count]:
+        axes.tick_params(labelbottom=True)
+    for axes in panels[::across]:
+        name_rows(axes, names, kinds, theme)
+    return figure, panels[:count]
 
 
 def name_rows(axes: "Axes", names: Sequence[str], kinds: Sequence[Kind], theme: Theme) -> None:
