@@ -17,7 +17,8 @@ from unlearn.experiment.plan import plan
 from unlearn.metrics.aggregate import AggregateConfig
 
 README = (PROJECT / "README.md").read_text()
-SCHEMAS = {"mm/finetune": FinetuneConfig, "mm/forget": ForgetConfig, "mm/eval": EvalConfig}
+SCRIPTS = {"finetune": FinetuneConfig, "forget": ForgetConfig, "eval": EvalConfig}
+SCHEMAS = {f"{track}/{name}": schema for track in ("mm", "nlp") for name, schema in SCRIPTS.items()}
 QUICK = {
     "mm/finetune": ["num_epochs=1", "batch_size=64"],
     "mm/forget": ["num_epochs=1", "batch_size=64"],
@@ -37,7 +38,7 @@ EVERY = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitl
 
 
 def script_of(command):
-    found = re.search(r"accelerate launch (mm/\w+)\.py(.*)", command)
+    found = re.search(r"accelerate launch ((?:mm|nlp)/\w+)\.py(.*)", command)
     return found and (found.group(1), shlex.split(found.group(2)))
 
 
@@ -58,9 +59,9 @@ def test_every_command_composes(command):
 
 def test_targets_and_experiments_exist():
     makefile = (PROJECT / "Makefile").read_text()
-    targets = re.findall(r"^make (\w+)", "\n".join(EVERY), re.MULTILINE)
-    assert targets == ["demo", "test"]
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    targets = re.findall(r"^make ([\w-]+)", "\n".join(EVERY), re.MULTILINE)
+    assert targets == ["demo", "test", "nlp-demo"]
+    assert all(re.search(rf"^([\w-]+ )*{target}( [\w-]+)*:", makefile, re.MULTILINE) for target in targets)
     for name in re.findall(r"experiment=(\w+)", "\n".join(EVERY)):
         assert plan(load_experiment(name, []))
 
