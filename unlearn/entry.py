@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from unlearn.config.faces import FaceData, FaceModel
 from unlearn.config.loading import NO_GRADIENT, PROJECT, REFUSED, first_line, to_object
 from unlearn.config.schema import Data, ModelFamily
 from unlearn.config.scripts import Harness
@@ -26,12 +27,16 @@ GROUPS = {
     "preset": "data",
     "model_family": "model_family",
     "data": "data",
+    "face_model": "face_model",
+    "face_data": "face_data",
     "forget_loss": "forget_loss",
     "task": "tasks",
     "stress": "stress",
     "eval": "eval",
 }
 """Folders of config/ whose files are chosen by name, with the key that shows that a script takes them."""
+SECTIONS = {"model_family": ModelFamily, "data": Data, "face_model": FaceModel, "face_data": FaceData}
+"""Groups whose files are all of one schema."""
 HELP, SWEEP = {"-h", "--help"}, {"-m", "--multirun"}
 CHATTY = ("accelerate", "bitsandbytes", "DeepSpeed", "httpx", "lm_eval")
 """Libraries that log what does not concern a run (a missing optional kernel, each saved file)."""
@@ -42,7 +47,7 @@ def register_schemas(config_name: str, schema: type) -> None:
     keys = {key.name for key in fields(schema)}
     store = ConfigStore.instance()
     store.store(name=f"{PurePosixPath(config_name).name}_schema", node=schema)
-    for group, section in (("model_family", ModelFamily), ("data", Data)):
+    for group, section in SECTIONS.items():
         store.store(group=group, name=f"{group}_schema", node=section)
     store.store(group="eval", name="harness_schema", node=Harness)
     # The methods import torch, which aggregate_eval_stat.py must not: they come with the scripts that take one.

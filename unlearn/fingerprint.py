@@ -30,6 +30,11 @@ def of_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
+def of_bytes(content: bytes) -> str:
+    """Return the fingerprint of a file's content."""
+    return hashlib.sha256(content).hexdigest()[:LENGTH]
+
+
 def of_model(folders: Sequence[str]) -> str:
     """Return the fingerprint of a model by content: its folder, then those of its bases; of a Hub id, the id.
 

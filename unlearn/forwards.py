@@ -93,6 +93,9 @@ class View:
     N is the number of answer tokens, B the number of sequences. All values are unreduced: the trainer sums and divides.
     """
 
+    hidden_states: Callable[[nn.Module, Batch, int], Tensor] = staticmethod(label_hidden)
+    """[N, d] from a model, its batch and a layer."""
+
     def __init__(self, batch: Batch, model: nn.Module, reference: Reference | None = None) -> None:
         self.batch = batch
         self._model = model
@@ -201,7 +204,7 @@ class View:
         key = (reference, layer)
         if key not in self._hidden:
             run = self._of_reference if reference else self._of_model
-            self._hidden[key] = run(label_hidden, layer)
+            self._hidden[key] = run(self.hidden_states, layer)
         return self._hidden[key]
 
     def _of_model(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -227,6 +230,8 @@ NEEDS_REFERENCE = frozenset(
         "softened_kl_tokens",
         "ref_position_log_probs",
         "ref_hidden",
+        "ref_embeddings",
+        "ref_mirrored_embeddings",
     }
 )
 """Quantities of a `View` that run the frozen reference model."""

@@ -71,6 +71,9 @@ def test_nothing_is_left_out():
         "eval",
         "mm",
         "nlp",
+        "cv",
+        "face_model",
+        "face_data",
         "experiment",
         "accelerate",
     )

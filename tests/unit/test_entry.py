@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unlearn.config.faces import FaceEval, FaceFinetune, FaceForget, FaceTraining
 from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import help_text, launch, register_schemas
 from unlearn.errors import UserError
@@ -17,12 +18,20 @@ SCRIPTS = {
     "mm/finetune": FinetuneConfig,
     "mm/forget": ForgetConfig,
     "mm/eval": EvalConfig,
+    "cv/pretrain": FaceTraining,
+    "cv/finetune": FaceFinetune,
+    "cv/forget": FaceForget,
+    "cv/eval": FaceEval,
     "aggregate_eval_stat": AggregateConfig,
 }
 GROUPS = {
     "mm/finetune": ("preset", "model_family", "data"),
     "mm/forget": ("preset", "model_family", "data", "forget_loss"),
     "mm/eval": ("preset", "model_family", "data", "task", "eval"),
+    "cv/pretrain": ("face_model", "face_data"),
+    "cv/finetune": ("face_model", "face_data"),
+    "cv/forget": ("face_model", "face_data", "forget_loss"),
+    "cv/eval": ("face_model", "face_data"),
     "aggregate_eval_stat": (),
 }
 

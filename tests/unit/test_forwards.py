@@ -99,7 +99,8 @@ def test_one_forward_per_model_whatever_is_asked(mixed):
 
 def test_what_is_not_declared_cannot_be_had(mixed):
     model, batch, _ = mixed
-    for quantity in NEEDS_REFERENCE:
+    # Those of faces are a view's of its own.
+    for quantity in NEEDS_REFERENCE.intersection(dir(View)):
         view = View(batch, model)
         with pytest.raises(RuntimeError, match="without declaring it"):
             getattr(view, quantity)(WITH_ARGUMENT[quantity]) if quantity in WITH_ARGUMENT else getattr(view, quantity)

@@ -9,7 +9,7 @@ PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "unlearn"
 
 BOTTOM = {"errors", "files", "config.schema", "fingerprint"}
-CONFIG = {*BOTTOM, "config.loading", "config.scripts"}
+CONFIG = {*BOTTOM, "config.loading", "config.scripts", "config.faces"}
 SAMPLES = {"data.samples", "data.questions", "data.answers"}
 ROWS = {*SAMPLES, "data.rows", "data.views", "data.pictures", "data.refusals"}
 ALLOWED: dict[str, set[str]] = {
@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "config.schema": {"errors"},
     "config.loading": {"errors", "config.schema"},
     "config.scripts": {"config.schema"},
+    "config.faces": {"config.schema", "config.scripts"},
     # Data: rows and samples know nothing of models; the loader alone encodes.
     "data.samples": set(),
     "data.questions": set(),
@@ -60,6 +61,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
     "faces": {*CONFIG, *ROWS, "faces", "forwards"},
+    "faces.album": {*CONFIG, *ROWS, "faces", "data.mini"},
+    "faces.runs": {*CONFIG, *ROWS, "faces", "methods.base", "reference", "run", "trainer"},
     "run": {*CONFIG, "data.rows", "provenance"},
     # Processes: how they find each other, what divides a model among them, and what does not go together.
     "processes": {"errors"},
@@ -93,7 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }  # fmt: skip
 """What a module (or every module of a package) may import of the package; a package's name stands for its modules."""
-TRACKS = ("mm", "nlp")
+TRACKS = ("mm", "nlp", "cv")
 EVERYTHING = ("Exception", "BaseException")
 NO_TORCH = ("metrics", "config", "errors", "files", "entry", "fingerprint", "report")
 

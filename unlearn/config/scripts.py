@@ -22,6 +22,9 @@ from unlearn.config.schema import (
     unseen_pictures,
 )
 
+SHARES = "above 0 to 1, or null"
+"""Allowed values of forget_loss.saliency."""
+
 
 @dataclass
 class Optimisation:
@@ -170,7 +173,7 @@ class ForgetConfig(Training):
     def _mask_problems(self) -> list[str]:
         name, share, found = self.forget_loss.name, self.forget_loss.saliency, []
         if share is not None and not 0 < share <= 1:
-            found.append(out_of_range("forget_loss.saliency", share, "above 0 to 1, or null"))
+            found.append(out_of_range("forget_loss.saliency", share, SHARES))
         elif self.LoRA.r > 0 and self.forget_loss.mask() is not None:
             found.append(
                 f"forget_loss={name} chooses by gradients at the start what may move, but LoRA.r is {self.LoRA.r}: a "

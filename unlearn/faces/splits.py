@@ -14,24 +14,18 @@ halves of its own.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unlearn.config.faces import Design
 from unlearn.errors import UserError
 from unlearn.files import write_json
+from unlearn.fingerprint import of_json
 
 SEED = 42
 """Of the published construction."""
-
-
-class Design(Enum):
-    """How the people are divided."""
-
-    clear = "clear"
-    balanced = "balanced"
 
 
 @dataclass(frozen=True)
@@ -61,6 +55,11 @@ class Split:
     retain: tuple[str, ...]
     forget: tuple[str, ...]
     unseen: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Whether two splits divide the same people alike."""
+        return of_json([self.retain, self.forget, self.unseen])
 
 
 def make_splits(blocks: Blocks, design: Design, models: int, seed: int = SEED) -> list[Split]:

@@ -22,8 +22,15 @@ def face_output(model: nn.Module, batch: Batch, mirrored: bool = False) -> FaceO
     return model(rows, torch.full_like(rows, mirrored, dtype=torch.bool))
 
 
+def inner_states(model: nn.Module, batch: Batch, layer: int) -> Tensor:
+    """Run `model` once and return [B, d] the output of its stage `layer` (from 0), averaged over its places."""
+    return model.inner(batch.inputs["rows"], layer)
+
+
 class FaceView(View):
-    """B pictures; N = B."""
+    """B pictures; N = B. Layers are the backbone's stages, all of which run, as their cost is small."""
+
+    hidden_states = staticmethod(inner_states)
 
     @cached_property
     def _face(self) -> FaceOutput:

@@ -43,6 +43,7 @@ class AltPO(ForgetRetain):
     """
 
     paper: ClassVar[str] = "arXiv:2409.13474"
+    without_answers: ClassVar[str] = "the start model writes its alternate answers"
     name: str = "altpo"
     beta: float = 0.1
     alternates: int = 5

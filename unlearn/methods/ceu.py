@@ -29,6 +29,7 @@ class CEU(Method):
     """Imitate the model itself with the answer token ruled out."""
 
     paper: ClassVar[str] = "arXiv:2503.01224"
+    without_answers: ClassVar[str] = "it leaves out the first token of an answer, and a person is one token"
     name: str = "ceu"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:

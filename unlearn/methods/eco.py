@@ -30,6 +30,7 @@ class ECO(Method):
     """
 
     paper: ClassVar[str] = "arXiv:2406.07933"
+    without_answers: ClassVar[str] = "it tells prompts apart by their words"
     routes: ClassVar[bool] = True
     name: str = "eco"
     sigma: float = 5.0

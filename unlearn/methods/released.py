@@ -17,6 +17,8 @@ from unlearn.methods.base import Method, Term, Views, register
 RATIO_EPSILON = 1e-8
 """Added to the reference's probability in the published ratio."""
 
+OF_TEXTS = "it repeats what published code for language models computes"
+
 
 @register
 @dataclass
@@ -30,6 +32,7 @@ class ReleasedIDK(Method):
     """
 
     paper: ClassVar[str] = "arXiv:2410.18057"
+    without_answers: ClassVar[str] = OF_TEXTS
     name: str = "released_idk"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
@@ -55,6 +58,7 @@ class ReleasedDPO(Method):
     """
 
     paper: ClassVar[str] = "arXiv:2410.18057"
+    without_answers: ClassVar[str] = OF_TEXTS
     name: str = "released_dpo"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
@@ -85,6 +89,7 @@ class ReleasedNPO(Method):
     """
 
     paper: ClassVar[str] = "arXiv:2410.18057"
+    without_answers: ClassVar[str] = OF_TEXTS
     name: str = "released_npo"
     beta: float = 1.0
 

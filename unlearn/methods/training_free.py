@@ -13,6 +13,7 @@ class TrainingFree(Method):
 
     trains_layers: ClassVar[bool] = True
     edits: ClassVar[bool] = True
+    without_answers: ClassVar[str] = "it scales the MLPs of decoder layers"
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for no quantity: there is no loss."""

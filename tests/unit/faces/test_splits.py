@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from unlearn.config.faces import Design
 from unlearn.errors import UserError
-from unlearn.faces.splits import Blocks, Design, make_splits, read_splits, write_splits
+from unlearn.faces.splits import Blocks, make_splits, read_splits, write_splits
 
 A = tuple(f"a{i}" for i in range(20))
 B = tuple(f"b{i}" for i in range(20))

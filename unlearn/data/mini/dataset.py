@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ RETAIN_EVALUATED = 24
 """People of the retain set that `retain_perturbed` holds (TOFU: 20 of 180); `retain_heldout` holds twice as many."""
 LANDMARK_QUESTION = "What landmark stands here?"
 MARK = "mini.json"
-GENERATOR = ("dataset", "faces", "known", "people", "places", "texts", "values")
+GENERATOR = ("dataset", "faces", "known", "people", "places", "portraits", "texts", "values")
 """Modules of this package that decide the bytes of the benchmark."""
 
 Row = dict[str, object]
@@ -49,8 +49,8 @@ def write_mini(clear_path: Path | None, text_path: Path, seed: int = 0) -> None:
     Raises UserError where a folder exists that is not this benchmark of this seed.
     """
     for path, configs in ((clear_path, clear_configs), (text_path, text_configs)):
-        if path is not None and not _present(Path(path), seed):
-            _write_folder(Path(path), configs(seed), seed)
+        if path is not None:
+            write_folder(Path(path), configs, seed, {})
 
 
 def clear_configs(seed: int) -> dict[str, list[Row]]:
@@ -235,14 +235,22 @@ def _mark(seed: int) -> dict[str, object]:
     return {"seed": seed, "generator": generator()}
 
 
-def _write_folder(path: Path, configs: dict[str, list[Row]], seed: int) -> None:
+def write_folder(
+    path: Path, configs: Callable[[int], dict[str, list[Row]]], seed: int, beside: Mapping[str, str]
+) -> None:
+    """Write the configs of a seed, and other files by name; a folder that holds this already is left as it is."""
+    if _present(path, seed):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         with _quiet_progress():
-            for name, rows in configs.items():
+            made = configs(seed)
+            for name, rows in made.items():
                 _dataset(rows).to_parquet(temporary / f"{name}.parquet")
-        (temporary / "README.md").write_text(_readme(list(configs)))
+        (temporary / "README.md").write_text(_readme(list(made)))
+        for name, text in beside.items():
+            (temporary / name).write_text(text, encoding="utf-8")
         (temporary / MARK).write_text(json.dumps(_mark(seed)) + "\n")
         temporary.chmod(0o755)  # mkdtemp makes private folders
         temporary.replace(path)

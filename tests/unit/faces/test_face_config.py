@@ -1,0 +1,83 @@
+"""The keys of cv's scripts: every file composes, default paths fit each other, mistakes are told in words."""
+
+from pathlib import Path
+
+import pytest
+
+from unlearn.config.faces import FaceEval, FaceFinetune, FaceForget, FaceTraining
+from unlearn.entry import load
+from unlearn.errors import UserError
+from unlearn.methods.base import load_all
+
+CONFIG = Path(__file__).parents[3] / "config"
+SCHEMAS = {"pretrain": FaceTraining, "finetune": FaceFinetune, "forget": FaceForget, "eval": FaceEval}
+
+
+def config(script, *given):
+    return load(f"cv/{script}", list(given), SCHEMAS[script])
+
+
+def stems(group):
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+def test_every_file_composes():
+    assert set(stems("cv")) == set(SCHEMAS)
+    for script in SCHEMAS:
+        for group in ("face_model", "face_data"):
+            assert [getattr(config(script, f"{group}={n}"), group).name for n in stems(group)] == stems(group)
+    methods = load_all()
+    for name in sorted(set(methods) - {"pdu"}):
+        if not methods[name].without_answers:
+            assert config("forget", f"forget_loss={name}").forget_loss.name == name
+
+
+def test_default_paths_fit_each_other():
+    original, gold, forget = config("finetune"), config("finetune", "role=gold"), config("forget")
+    assert original.model_path == config("pretrain").save_dir
+    assert forget.model_path == original.save_dir
+    assert config("eval").model_path == forget.save_dir
+    assert original.splits_path == gold.splits_path == forget.splits_path
+    assert len({original.save_dir, gold.save_dir, forget.save_dir}) == 3
+
+
+def test_gold_differs_in_its_data_alone():
+    from dataclasses import fields
+
+    original, gold = config("finetune"), config("finetune", "role=gold")
+    differing = [f.name for f in fields(original) if getattr(original, f.name) != getattr(gold, f.name)]
+    assert sorted(differing) == ["role", "save_dir"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("all", list(range(16))), ("0-3", [0, 1, 2, 3]), ("3+7+10-12", [3, 7, 10, 11, 12]), ("5+4-5", [4, 5])],
+)
+def test_ranges(given, expected):
+    assert config("eval", f"splits={given}").selected() == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "given", "message"),
+    [
+        ("finetune", "splits=0-x", 'splits is "0-x"; allowed are all, or numbers and ranges such as 3'),
+        ("finetune", "splits=0-16", 'splits is "0-16" but models is 16; allowed are 0 to 15'),
+        ("finetune", "splits=3-1", 'splits is "3-1" but models is 16'),
+        ("eval", "models=5", "models is 5; allowed is even, >= 2"),
+        ("eval", "batch_size=0", "batch_size is 0"),
+        ("finetune", "batch_size=1", "batch_size is 1, and batch norm has no statistics of one picture"),
+        ("pretrain", "save_state_every=3", "save_state_every is set, but a model here is done in one go"),
+        ("pretrain", "face_model.margin=1", "face_model.margin is 1.0; allowed is from 0 to below 1"),
+        ("pretrain", "face_model.dimension=0", "face_model.dimension is 0; allowed is above 0"),
+        ("pretrain", "face_data.enrolment=0", "face_data.enrolment is 0; allowed is 1 or above"),
+        ("forget", "model_path=null", "model_path is null; give the folder that cv/finetune.py made"),
+        ("forget", "forget_loss.saliency=0", "forget_loss.saliency is 0.0; allowed is above 0 to 1, or null"),
+        ("forget", "l1_decay=true", "l1_decay is true but l1_lambda is 0"),
+    ],
+)
+def test_mistakes(script, given, message):
+    with pytest.raises(UserError) as error:
+        config(script, given)
+    assert message in str(error.value)
+    if given == "batch_size=1":
+        assert config(script, given, "batch_norm=eval").batch_size == 1
