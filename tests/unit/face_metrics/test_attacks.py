@@ -224,6 +224,23 @@ def test_a_regression_is_at_its_least_loss_and_counts_sides_alike():
     assert bias == pytest.approx(0, abs=1e-6)
 
 
+def test_a_regression_is_fitted_without_the_models_that_it_attacks():
+    """Of as many features as there are cells, a fit to all cells tells them by heart."""
+    _, inside, outside, person, fold = gaussians(16, 3, 1, 0.0)
+    values = np.random.default_rng(10).normal(size=(*inside.shape, 60))
+    found = regressed(values, inside, outside, person, fold)
+    heart = fit(values[inside], values[outside])
+    by_heart = Verdicts(values @ heart[:-1] + heart[-1], inside, outside, person, fold)
+    assert attacked(by_heart).auc.low > 0.9
+    assert holds(attacked(found).auc, 0.5)
+    out = fold == 3
+    members, others = values[~out][inside[~out]], values[~out][outside[~out]]
+    both = np.concatenate([members, others])
+    middle, spread = both.mean(axis=0), both.std(axis=0)
+    weights = fit((members - middle) / spread, (others - middle) / spread)
+    assert found.ratio[out] == pytest.approx((values[out] - middle) / spread @ weights[:-1] + weights[-1])
+
+
 def test_too_few_models_are_refused():
     setting = gaussians(4, 2, 2, 0.0)
     with pytest.raises(UserError, match="too few models to fit"):

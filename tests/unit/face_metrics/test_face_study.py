@@ -1,5 +1,8 @@
 """A made-up study whose answers are known: gold, models that unlearned nothing, and cheats."""
 
+import re
+from pathlib import Path
+
 import face_world
 import numpy as np
 import pytest
@@ -118,3 +121,17 @@ def test_a_study_in_which_nobody_is_in_and_out_is_refused():
     one_block = Study(OF.roster, sets(OF.sets.forget[half], OF.sets.retain[half]), pairs(12))
     with pytest.raises(UserError, match="splits of both blocks"):
         attacked_pictures(one_block)
+
+
+def test_every_documented_column_is_there_and_none_is_left_out(rows):
+    text = (Path(__file__).parents[3] / "docs" / "faces.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    named = {name for line in lines for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
+    assert named <= set(rows["gold"])
+
+    def kind(column):
+        """What a column measures, whichever set, rate or end of an interval it is of."""
+        return re.sub(r" (Low|High|Forget|Retain|Holdout|Unseen|P95|AUC|Acc\.|TPR[^ ]*)( .*|$)", "", column)
+
+    assert {kind(column) for column in rows["gold"]} == {kind(column) for column in named}
+    assert all(re.search(r"\[(\d{4}\.\d{5})\]\(https://arxiv.org/abs/\1\)", line) for line in lines)

@@ -1,12 +1,11 @@
 """Training curves: every loss term of every run."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unlearn.report.figures.style import Theme, new_figure
+from unlearn.report.figures.style import Theme, panel_grid
 from unlearn.report.runs import Curve
 
 if TYPE_CHECKING:
@@ -21,13 +20,9 @@ MOST = 200
 
 def draw(runs: Mapping[str, Mapping[str, Curve]], theme: Theme) -> "Figure":
     """Return one panel per run, with its own scale and its own legend: terms of different methods do not compare."""
-    down = math.ceil(len(runs) / ACROSS)
-    figure = new_figure(0.3 + 2.4 * down)
-    panels = list(figure.subplots(down, ACROSS, squeeze=False).flat)
-    for axes, (name, curves) in zip(panels, runs.items(), strict=False):
+    figure, panels = panel_grid(len(runs), ACROSS, height=2.4, margin=0.3)
+    for axes, (name, curves) in zip(panels, runs.items(), strict=True):
         _panel(axes, name, curves, theme)
-    for axes in panels[len(runs) :]:
-        axes.set_axis_off()
     figure.supxlabel("optimiser step", fontsize=10)
     return figure
 

@@ -103,6 +103,19 @@ def new_figure(height: float) -> "Figure":
     return figure
 
 
+def panel_grid(count: int, across: int, height: float, margin: float, **shared: bool) -> tuple["Figure", list["Axes"]]:
+    """Return a figure and its `count` panels, `across` in a row of `height` inches; places left over are empty.
+
+    margin  inches for what stands beside the panels; `shared` goes to `Figure.subplots`
+    """
+    down = math.ceil(count / across)
+    figure = new_figure(margin + height * down)
+    panels = list(figure.subplots(down, across, squeeze=False, **shared).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
+
+
 def panels_of_models(
     count: int, names: Sequence[str], kinds: Sequence[Kind], row: float, room: float, theme: Theme
 ) -> tuple["Figure", list["Axes"]]:
@@ -112,16 +125,12 @@ def panels_of_models(
     room  inches of what stands above and below the panels
     """
     across = min(ACROSS, count)
-    down = math.ceil(count / across)
-    figure = new_figure(room + down * (0.5 + row * len(names)))
-    panels = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
-    for axes in panels[count:]:
-        axes.set_axis_off()
-    for axes in panels[max(0, count - across) : count]:
+    figure, panels = panel_grid(count, across, height=0.5 + row * len(names), margin=room, sharex=True, sharey=True)
+    for axes in panels[-across:]:
         axes.tick_params(labelbottom=True)
     for axes in panels[::across]:
         name_rows(axes, names, kinds, theme)
-    return figure, panels[:count]
+    return figure, panels
 
 
 def name_rows(axes: "Axes", names: Sequence[str], kinds: Sequence[Kind], theme: Theme) -> None:

@@ -1,10 +1,9 @@
 """Every trial of a sweep: forgetting against keeping, the frontier of each method, and the setting that was chosen."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unlearn.report.figures.style import Theme, broken, new_figure
+from unlearn.report.figures.style import Theme, broken, panel_grid
 from unlearn.report.runs import Kind
 from unlearn.report.sweep import Sweep, Trial, frontier
 
@@ -20,15 +19,11 @@ X, Y = "D Forget", "D Retain"
 def draw(sweep: Sweep, theme: Theme) -> "Figure":
     """Return one panel per method: its trials and their frontier before those of all methods, the chosen one ringed."""
     methods = list(dict.fromkeys(trial.method for trial in sweep.trials))
-    down = math.ceil(len(methods) / ACROSS)
-    figure = new_figure(0.5 + 2.2 * down)
-    panels = list(figure.subplots(down, ACROSS, squeeze=False, sharex=True, sharey=True).flat)
-    for axes, method in zip(panels, methods, strict=False):
+    figure, panels = panel_grid(len(methods), ACROSS, height=2.2, margin=0.5, sharex=True, sharey=True)
+    for axes, method in zip(panels, methods, strict=True):
         _panel(axes, sweep.trials, method, theme)
         axes.set_title(broken(method), loc="left")
-    for axes in panels[len(methods) :]:
-        axes.set_axis_off()
-    for axes in panels[max(0, len(methods) - ACROSS) : len(methods)]:
+    for axes in panels[-ACROSS:]:
         axes.tick_params(labelbottom=True)
     panels[0].set(xlim=(0, None), ylim=(0, None))
     figure.supxlabel(f"{X} (gold is in the corner)", fontsize=10)
