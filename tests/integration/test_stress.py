@@ -357,3 +357,12 @@ def test_two_processes_learn_and_write_what_one_does(evaluate, keys, run_folder,
             for answer, same in zip(row["answers"]["wrong"], other["answers"]["wrong"], strict=True):
                 assert answer["logp"] == pytest.approx(same["logp"], abs=1e-6)
     assert manifest(out)["fingerprint"] == manifest(tmp_path / "model" / "eval_results_relearn_forget")["fingerprint"]
+
+
+def test_after_relearning_the_forward_is_no_longer_one_of_training(keys, tiny_families):
+    """Of a bfloat16 model training runs under autocast, and evaluation in bfloat16."""
+    family = dataclasses.replace(tiny_families["llava"], dtype=DType.bfloat16)
+    half = "model_family.dtype=bfloat16"
+    cfg = load("mm/eval", [*keys, half, "save_dir=out", "stress=relearn_forget", *LEARN], EvalConfig)
+    found = cfg.stress.arrange(cfg).apply(load_model(family, None), load_encoder(family, None))
+    assert found(input_ids=torch.tensor([[1, 2]])).logits.dtype is torch.bfloat16

@@ -130,6 +130,8 @@ def _relearned(
         Trainer(cfg, method, sets, trained, encoder, None, accelerator, run).train()
         if accelerator.is_main_process:
             _tell(run, len(samples))
+    # Its forward would go on under autocast.
+    accelerator.unwrap_model(trained, keep_fp32_wrapper=False)
     # The optimiser's states are three times the weights; the evaluation needs the room.
     accelerator.free_memory()
     return _as_loaded(trained, getattr(torch, cfg.model_family.dtype.name))
