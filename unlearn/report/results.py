@@ -116,14 +116,15 @@ def _name_of(path: Path) -> str:
 
 def _each_once(results: Iterable[Result]) -> Iterator[Result]:
     """Yield each model once: a second evaluation of it, or a copy, would make an interval too short."""
-    models: dict[str, Result] = {}
+    models: dict[tuple[str, str], Result] = {}
     trained: dict[tuple[str, tuple[int, ...]], Result] = {}
     for result in results:
         if result.log.manifest is None or result.settings is None:
             yield result
             continue
-        weights = result.log.manifest.provenance.model.fingerprint
-        first = models.setdefault(weights, result)
+        made = result.log.manifest.provenance
+        # The same weights under other prompts or in another precision are another model.
+        first = models.setdefault((made.model.fingerprint, made.family.fingerprint), result)
         if first is not result:
             log.info("%s is of the same weights as %s: they are one model.", result.log.path, first.log.path)
             continue

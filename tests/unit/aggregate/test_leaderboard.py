@@ -245,6 +245,13 @@ def test_a_copy_of_a_run_is_counted_once(write, tmp_path):
     assert [(row["Method"], row["n"]) for row in rows_of(tmp_path, folders)] == [("gold", "1"), ("npo", "1")]
 
 
+def test_the_same_weights_under_other_prompts_are_another_model(write, tmp_path):
+    other = {"name": "other", "fingerprint": "other prompts"}
+    folders = [write("gold0", gold()), write("b_gold0", gold(), family=other)]
+    rows = rows_of(tmp_path, folders)
+    assert {(row["Model Family"], row["n"]) for row in rows} == {("tiny", "1"), ("other", "1")}
+
+
 def test_a_family_without_gold_is_refused(write, tmp_path):
     folder = write("npo0", unlearned())
     with pytest.raises(UserError, match=r"None of the models of tiny is a gold.*add one to results, or name it"):
