@@ -98,8 +98,9 @@ def test_a_second_start_does_nothing_and_nothing_is_trained_on_it(forget, script
     [
         (["forget_modality=image"], "has the same words whoever is in it; set forget_modality=text (now image)"),
         ([], "set forget_modality=text (now both)"),
-        (["forget_modality=text", "l1_lambda=0.1"], "changes no weight, but l1_lambda is set; leave it out"),
-        (["forget_modality=text", "forget_loss.saliency=0.5"], "but forget_loss.saliency is set; leave it out"),
+        (["forget_modality=text", "l1_lambda=0.1"], "l1_lambda is 0.1, but forget_loss=eco trains nothing"),
+        (["forget_modality=text", "forget_loss.saliency=0.5"], "nothing, no adapter either; set forget_loss.sal"),
+        (["forget_modality=text", "LoRA.r=4"], "LoRA.r is 4, but forget_loss=eco trains nothing, no adapter either"),
         (["forget_modality=text", "forget_loss.sigma=0"], "forget_loss.sigma is 0"),
     ],
 )

@@ -123,7 +123,7 @@ def test_the_manifest_names_the_weights_that_may_change(script, tmp_path):
 @pytest.mark.parametrize(("key", "value"), [("LoRA.r", "4"), ("l1_lambda", "0.1"), ("forget_loss.saliency", "0.5")])
 def test_what_would_do_nothing_is_refused(method, key, value, script, tmp_path, monkeypatch):
     monkeypatch.setattr("unlearn.models.loading.load_model", lambda *_: pytest.fail("weights were read"))
-    words = rf"^{key} is {value}, but .*no adapter to scale, and nothing trains; set {key}="
+    words = rf"^{key} is {value}, but .* trains nothing, no adapter either; set {key}="
     with pytest.raises(UserError, match=words):
         script("forget", *method, *GIVEN, f"{key}={value}", f"save_dir={tmp_path / 'run'}")
 

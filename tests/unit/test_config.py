@@ -27,7 +27,7 @@ def stems(group):
 
 def given(loss):
     """What a method without a default for all of its parameters is asked with."""
-    return {"pdu": ["forget_loss.eps=1.5"], "eco": ["forget_modality=text"]}.get(loss, [])
+    return {"pdu": ["forget_loss.eps=1.5", "num_epochs=6"], "eco": ["forget_modality=text"]}.get(loss, [])
 
 
 def config(script, *overrides, track="mm"):
@@ -95,7 +95,7 @@ def test_everything_composes(script, override):
         assert getattr(cfg, group).name == name
 
 
-WEIGHTS_ALONE = ("kvw", "manu", "mmunlearner", "salun")
+WEIGHTS_ALONE = ("eco", "kvw", "manu", "mmunlearner", "salun")
 """Methods that do not go with adapters, which the preset of LLaVA has."""
 
 

@@ -167,7 +167,14 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} makes no sense for a model that sees nothing, such as "
                 f"model_family={self.model_family.name}: {self.forget_loss.without_pictures}; take another method."
             )
-        found += self._edit_problems() if self.edits() else self._mask_problems()
+        fewest = self.forget_loss.fewest_epochs()
+        if 0 < self.num_epochs < fewest:
+            found.append(
+                f"num_epochs is {self.num_epochs}, but forget_loss={self.forget_loss.name} uses some of its parameters "
+                f"from epoch {fewest} on alone; set num_epochs={fewest} or more, or a shorter warm-up."
+            )
+        trains = not (self.edits() or self.forget_loss.routes)
+        found += self._mask_problems() if trains else self._idle_problems()
         return found + (self._routing_problems() if self.forget_loss.routes else [])
 
     def _mask_problems(self) -> list[str]:
@@ -182,24 +189,19 @@ class ForgetConfig(Training):
         return found
 
     def _routing_problems(self) -> list[str]:
-        """Return what a method that trains nothing cannot honour."""
-        name = self.forget_loss.name
-        asked = {"l1_lambda": self.l1_lambda > 0, "forget_loss.saliency": self.forget_loss.saliency is not None}
-        given = [key for key, is_given in asked.items() if is_given]
-        found = [f"forget_loss={name} changes no weight, but {key} is set; leave it out." for key in given]
-        if self.forget_modality is not Modality.text and self.model_family.vision:
-            found.append(
-                f"forget_loss={name} tells prompts apart by their words, and a question about a picture has the same "
-                f"words whoever is in it; set forget_modality=text (now {self.forget_modality.name})."
-            )
-        return found
+        if self.forget_modality is Modality.text or not self.model_family.vision:
+            return []
+        return [
+            f"forget_loss={self.forget_loss.name} tells prompts apart by their words, and a question about a picture "
+            f"has the same words whoever is in it; set forget_modality=text (now {self.forget_modality.name})."
+        ]
 
-    def _edit_problems(self) -> list[str]:
+    def _idle_problems(self) -> list[str]:
+        """Return the keys that say how something trains, where nothing does."""
         name, share = self.forget_loss.name, self.forget_loss.saliency
         idle = {"LoRA.r": (self.LoRA.r, 0), "l1_lambda": (self.l1_lambda, 0), "forget_loss.saliency": (share, "null")}
         return [
-            f"{key} is {value}, but forget_loss={name} scales the MLPs' own weights: there is no adapter to scale, and "
-            f"nothing trains; set {key}={off}."
+            f"{key} is {value}, but forget_loss={name} trains nothing, no adapter either; set {key}={off}."
             for key, (value, off) in idle.items()
             if value
         ]

@@ -227,6 +227,10 @@ class Method:
         """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""
         del depth
 
+    def fewest_epochs(self) -> int:
+        """Return in how many epochs every parameter has had an effect."""
+        return 1
+
     def extrapolation(self) -> float | None:
         """Return s where the run's weights are theta_0 + s (theta_1 - theta_0), theta_1 being the last step's.
 

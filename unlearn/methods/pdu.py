@@ -70,6 +70,10 @@ class PDU(Method):
         """Return the one multiplier as it is at the start."""
         return {"lam": self.lam0}
 
+    def fewest_epochs(self) -> int:
+        """Return one epoch more than the warm-up, during which neither eps nor eta has any effect on a step."""
+        return self.warmup_epochs + 1
+
     def updated(self, multipliers: dict[str, float], terms: Mapping[str, float], epoch: int) -> dict[str, float]:
         """Return the multiplier after the step: the same during the warm-up."""
         if epoch < self.warmup_epochs:

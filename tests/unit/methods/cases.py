@@ -285,6 +285,7 @@ CASES = {
             eps=0.7,
         ),
         required={"eps": 1.5},
+        keys=("num_epochs=6",),
     ),
     # It has no step; what it fits is in test_routing.py.
     "eco": Case({}, {}, {}, keys=("forget_modality=text",)),
