@@ -310,6 +310,13 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_read(given, mess
     assert not list((tmp_path / "model").glob("eval_results*"))
 
 
+def test_adapters_on_a_part_that_the_model_lacks_are_refused_before_anything_is_read():
+    given = ("stress.LoRA.r=2", "stress.LoRA.components=[projector]")
+    cfg = load("nlp/eval", ["save_dir=out", "stress=relearn_forget", *given], EvalConfig)
+    with pytest.raises(UserError, match=r"stress=relearn_forget: LoRA.components has projector, which .* lacks"):
+        cfg.stress.arrange(cfg)
+
+
 @pytest.mark.parametrize(
     ("variable", "engine"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")]
 )

@@ -96,7 +96,7 @@ class Relearning(Stress):
                 f"stress.batch_size is {self.batch_size}, which {parts} micro-batches (processes times "
                 f"stress.gradient_accumulation_steps) do not divide; set it to a multiple of {parts}."
             )
-        return FinetuneConfig(
+        training = FinetuneConfig(
             model_family=cfg.model_family,
             data=cfg.data,
             model_path=cfg.model_path,
@@ -109,6 +109,10 @@ class Relearning(Stress):
             freeze_projector=True,
             LoRA=self.LoRA,
         )
+        problems = training.problems()
+        if problems:
+            raise UserError(f"stress={self.name}: {' '.join(problems)}")
+        return training
 
 
 def _relearned(
