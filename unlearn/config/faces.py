@@ -161,6 +161,7 @@ class FaceForget(FaceStudy):
         found = super().problems()
         if self.model_path is None:
             found.append("model_path is null; give the folder that cv/finetune.py made.")
+        found += self.forget_loss.problems_over(self.num_epochs)
         share, reason = self.forget_loss.saliency, self.forget_loss.without_answers
         if share is not None and not 0 < share <= 1:
             found.append(out_of_range("forget_loss.saliency", share, SHARES))

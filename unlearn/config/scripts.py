@@ -167,12 +167,7 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} makes no sense for a model that sees nothing, such as "
                 f"model_family={self.model_family.name}: {self.forget_loss.without_pictures}; take another method."
             )
-        fewest = self.forget_loss.fewest_epochs()
-        if 0 < self.num_epochs < fewest:
-            found.append(
-                f"num_epochs is {self.num_epochs}, but forget_loss={self.forget_loss.name} uses some of its parameters "
-                f"from epoch {fewest} on alone; set num_epochs={fewest} or more, or a shorter warm-up."
-            )
+        found += self.forget_loss.problems_over(self.num_epochs)
         trains = not (self.edits() or self.forget_loss.routes)
         found += self._mask_problems() if trains else self._idle_problems()
         return found + (self._routing_problems() if self.forget_loss.routes else [])

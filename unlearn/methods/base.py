@@ -227,10 +227,6 @@ class Method:
         """Return the decoder layers that alone train, of `depth` layers; None: everything that the config says."""
         del depth
 
-    def fewest_epochs(self) -> int:
-        """Return in how many epochs every parameter has had an effect."""
-        return 1
-
     def extrapolation(self) -> float | None:
         """Return s where the run's weights are theta_0 + s (theta_1 - theta_0), theta_1 being the last step's.
 
@@ -239,6 +235,11 @@ class Method:
 
     def problems(self) -> list[str]:
         """Return what is wrong with the parameters, one sentence each."""
+        return []
+
+    def problems_over(self, num_epochs: int) -> list[str]:
+        """Return which parameters make no sense in a run of so many epochs, one sentence each."""
+        del num_epochs
         return []
 
     def not_positive(self, *keys: str, advice: str = "set one") -> list[str]:

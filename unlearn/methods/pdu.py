@@ -57,6 +57,15 @@ class PDU(Method):
         found = self.below_zero("lam0", "warmup_epochs") + self.not_positive("eps", "eta")
         return found + ([missing] if self.eps is None else [])
 
+    def problems_over(self, num_epochs: int) -> list[str]:
+        """Refuse a run that ends with the warm-up."""
+        wrong = (
+            f"forget_loss.warmup_epochs is {self.warmup_epochs} and num_epochs {num_epochs}, so the multiplier would "
+            f"never move, and eps and eta have no effect; set num_epochs={self.warmup_epochs + 1} or more, or a "
+            f"shorter warm-up."
+        )
+        return [wrong] if num_epochs <= self.warmup_epochs else []
+
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Ask for the logits at forget answers and for the token cross-entropy of retained ones."""
         return {"forget": ("logits",), "retain": ("ce_tokens",)}
@@ -69,10 +78,6 @@ class PDU(Method):
     def multipliers(self) -> dict[str, float]:
         """Return the one multiplier as it is at the start."""
         return {"lam": self.lam0}
-
-    def fewest_epochs(self) -> int:
-        """Return one epoch more than the warm-up, during which neither eps nor eta has any effect on a step."""
-        return self.warmup_epochs + 1
 
     def updated(self, multipliers: dict[str, float], terms: Mapping[str, float], epoch: int) -> dict[str, float]:
         """Return the multiplier after the step: the same during the warm-up."""

@@ -74,7 +74,8 @@ def test_eps_has_to_be_given():
 
 def test_a_run_that_ends_with_the_warm_up_is_refused_since_its_multiplier_would_never_move():
     given = ["forget_loss=pdu", "forget_loss.eps=1.5", "forget_loss.warmup_epochs=3"]
-    with pytest.raises(UserError, match=r"num_epochs is 3, but forget_loss=pdu uses some .*; set num_epochs=4 or more"):
+    says = r"warmup_epochs is 3 and num_epochs 3, so the multiplier would never move.*; set num_epochs=4 or more"
+    with pytest.raises(UserError, match=says):
         load("mm/forget", [*given, "num_epochs=3"], ForgetConfig)
     assert load("mm/forget", [*given, "num_epochs=4"], ForgetConfig).num_epochs == 4
 
