@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,6 +121,8 @@ def test_an_answer_is_a_function_of_seed_uid_and_draw(start, tmp_path):
     whole = table("whole", samples)
     part = table("part", samples[6:2:-1], draws=1)
     assert part == {key: whole[key] for key in part}
+    twins = table("twins", [replace(samples[0], uid=uid) for uid in ("u0", "u1", "u2")])
+    assert len(set(twins.values())) == 6
     other = table("other", samples, seed=1)
     assert sum(other[key] != whole[key] for key in whole) > 15
 
