@@ -51,25 +51,32 @@ def route(
     run: RunFolder,
     base: str,
 ) -> None:
-    """Fit a router on the samples to be forgotten and to be kept, and end `run` with it before the model `base`."""
-    method = cfg.method()
+    """Fit a router on the samples to be forgotten and to be kept, and end `run` with it before the model `base`.
+
+    Every process fits, so that all of them stop where it cannot be done; nothing is written then.
+    """
+    with Meter(model) as meter:
+        router = _fitted(cfg, sets, model, encoder)
+        cost = meter.cost()
     start_run(run, cfg, accelerator, model.requires_grad_(False), sets)
     if accelerator.is_main_process:
-        with Meter(model) as meter:
-            ignored = {i for i, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
-            forget, retain = (prompts(sets[side], encoder, ignored) for side in ("forget", "retain"))
-            found = fit(forget, retain, cfg.seed, method.l2)
-            router = Router(
-                **vars(found),
-                entities=entities(forget, retain, method.entity_z),
-                ignored=frozenset(ignored),
-                noise=method.sigma * root_mean_square(model, forget),
-                seed=cfg.seed,
-            )
-            save_router(router, run.folder, base)
-            run.end({"cost": {**asdict(meter.cost()), "steps": 0, "resumed_at": 0}})
+        save_router(router, run.folder, base)
+        run.end({"cost": {**asdict(cost), "steps": 0, "resumed_at": 0}})
         log.info("saved to %s", run.folder)
     accelerator.wait_for_everyone()
+
+
+def _fitted(cfg: ForgetConfig, sets: dict[str, list[Sample]], model: nn.Module, encoder: Encoder) -> Router:
+    method = cfg.method()
+    ignored = {i for i, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
+    forget, retain = (prompts(sets[side], encoder, ignored) for side in ("forget", "retain"))
+    return Router(
+        **vars(fit(forget, retain, cfg.seed, method.l2)),
+        entities=entities(forget, retain, method.entity_z),
+        ignored=frozenset(ignored),
+        noise=method.sigma * root_mean_square(model, forget),
+        seed=cfg.seed,
+    )
 
 
 def prompts(samples: Sequence[Sample], encoder: Encoder, ignored: set[int]) -> list[Ids]:

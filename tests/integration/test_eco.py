@@ -109,3 +109,10 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(forget, tmp_pat
         forget(*given)
     assert message in str(error.value)
     assert not (tmp_path / "eco").exists()
+
+
+def test_too_few_prompts_leave_nothing_behind(forget, tmp_path, monkeypatch):
+    monkeypatch.setattr("unlearn.routing.prompts", lambda *_: [(1, 2)])
+    with pytest.raises(UserError, match="needs two or more of either side; given are 1 to be forgotten and 1 to be"):
+        forget("forget_modality=text")
+    assert not (tmp_path / "eco").exists()
