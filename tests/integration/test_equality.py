@@ -44,8 +44,8 @@ OWN = {
     "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
 }
 METHODS = sorted(name for name, method in load_all().items() if not method.routes)
-LENGTHS = {"kvw": 2, "manu": 1}
-"""Steps of the training-free methods; all others take 4 or more."""
+LENGTHS = {"kvw": 2, "manu": 1, "npo_kl_text": 2}
+"""Steps of the training-free methods, and where 3 samples are forgotten; all others take 4 or more."""
 WEIGHTS_ALONE = ("kvw", "manu", "mmunlearner", "salun")
 """Methods that do not go with adapters."""
 STEPS = ("num_epochs=2", "lr=1e-3", "lr_scheduler=linear", "warmup_ratio=0.2", "model_family.dtype=float64")

@@ -8,7 +8,7 @@ import torch
 from tiny_models import TINY
 from torch import nn
 
-from unlearn.config.schema import Component, DType, LoRAConfig, ModelFamily
+from unlearn.config.schema import Component, Data, DType, LoRAConfig, ModelFamily
 from unlearn.config.scripts import FinetuneConfig
 from unlearn.data.collate import Collator
 from unlearn.data.samples import Sample
@@ -25,6 +25,7 @@ from unlearn.processes import Engine
 from unlearn.reference import adapters_off
 
 QLORA = LoRAConfig(r=2, alpha=4, load_in_4bit=True)
+TEXTS = Data(name="texts", path=None, text_path="")
 NF4 = torch.tensor(
     [-1, -0.69619, -0.52507, -0.39492, -0.28444, -0.18477, -0.09105, 0,
      0.07958, 0.16093, 0.24611, 0.33792, 0.44071, 0.56262, 0.72296, 1]
@@ -212,10 +213,10 @@ def test_an_adapter_of_an_earlier_run_is_merged_before_the_weights_are_rounded(f
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(changes, message):
-    cfg = FinetuneConfig(**{"data": None, "save_dir": "", "LoRA": QLORA, "model_family": ModelFamily(), **changes})
+    cfg = FinetuneConfig(**{"data": TEXTS, "save_dir": "", "LoRA": QLORA, "model_family": ModelFamily(), **changes})
     found = " ".join([*cfg.problems(), *cfg.LoRA.problems()])
     assert message in found
-    assert FinetuneConfig(ModelFamily(), None, save_dir="", LoRA=QLORA).problems() == []
+    assert FinetuneConfig(model_family=ModelFamily(), data=TEXTS, save_dir="", LoRA=QLORA).problems() == []
 
 
 @pytest.mark.parametrize("engine", Engine)

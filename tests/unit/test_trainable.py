@@ -11,13 +11,13 @@ from unlearn.models.trainable import extrapolate, make_trainable
 from unlearn.state import trained
 
 
-def config(rank):
-    return FinetuneConfig(model_family=None, data=None, save_dir="", LoRA=LoRAConfig(r=rank))
+def config(rank, family):
+    return FinetuneConfig(model_family=family, data=None, save_dir="", LoRA=LoRAConfig(r=rank))
 
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_only_the_layers_that_are_named_train(rank, tiny_family):
-    model = make_trainable(load_model(tiny_family, None), config(rank), range(1, 2))
+    model = make_trainable(load_model(tiny_family, None), config(rank, tiny_family), range(1, 2))
     names = [name for name, _ in trained(model)]
     assert names
     assert all(component_of(name) is Component.language_model and ".layers.1." in name for name in names)
@@ -35,7 +35,7 @@ def merged(model):
 @pytest.mark.parametrize("scale", [-1.0, -0.5, 0.0, 1.0])
 @pytest.mark.parametrize("rank", [0, 2])
 def test_extrapolation_is_from_the_start_along_the_whole_step(rank, scale, tiny_family):
-    model = make_trainable(load_model(tiny_family, None), config(rank))
+    model = make_trainable(load_model(tiny_family, None), config(rank, tiny_family))
     before = {name: tensor.clone() for name, tensor in merged(model).items()}
     start = [parameter.detach().clone() for _, parameter in trained(model)]
     torch.manual_seed(0)
