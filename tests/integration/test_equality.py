@@ -43,7 +43,7 @@ OWN = {
     "kvw": ("forget_loss.gamma=1",),
     "pdu": ("forget_loss.eps=4", "forget_loss.warmup_epochs=1", "forget_loss.lam0=2"),
 }
-METHODS = sorted(name for name, method in load_all().items() if not method.routes)
+METHODS = sorted(name for name, method in load_all().items() if not (method.routes or method.without_faces))
 LENGTHS = {"kvw": 2, "manu": 1, "npo_kl_text": 2}
 """Steps of the training-free methods, and where 3 samples are forgotten; all others take 4 or more."""
 WEIGHTS_ALONE = ("kvw", "manu", "mmunlearner", "salun")

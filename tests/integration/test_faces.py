@@ -21,8 +21,8 @@ from unlearn.methods.base import load_all
 PROJECT = Path(__file__).parents[2]
 MODELS = 4
 SHORT = ("batch_size=4", "num_epochs=1")
-SERVING = [name for name, method in sorted(load_all().items()) if not method.without_answers]
-REQUIRED = {"pdu": ["forget_loss.eps=1.5"]}
+SERVING = ["neggrad_plus"] + [name for name, method in sorted(load_all().items()) if not method.without_answers]
+REQUIRED = {"pdu": ["forget_loss.eps=1.5", "forget_loss.warmup_epochs=0"]}
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from unlearn.methods.base import REGISTRY, load_all
 from unlearn.models.components import component_of, depth
 from unlearn.models.loading import load_encoder, load_model
 
-METHODS = sorted(name for name, method in load_all().items() if not method.routes)
+METHODS = sorted(name for name, method in load_all().items() if not (method.routes or method.without_faces))
 FAMILIES = ("llava", "qwen2_vl", "llama")
 PROJECT = Path(__file__).parents[2]
 GIVEN = (

@@ -25,6 +25,14 @@ def stems(group):
     return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
 
 
+OF_FACES = {"scrub_bio", "twins"}
+"""Methods of cv's scripts alone, whose files tests/unit/faces/test_face_config.py composes."""
+
+
+def losses():
+    return [name for name in stems("forget_loss") if name not in OF_FACES]
+
+
 def given(loss):
     """What a method without a default for all of its parameters is asked with."""
     return {"pdu": ["forget_loss.eps=1.5", "num_epochs=6"], "eco": ["forget_modality=text"]}.get(loss, [])
@@ -51,7 +59,8 @@ def choices():
         "model_family": SCHEMAS, "data": SCHEMAS, "preset": SCHEMAS, "forget_loss": ["forget"], "stress": ["eval"],
     }  # fmt: skip
     for group, scripts in groups.items():
-        yield from ((script, f"{group}={name}") for script in scripts for name in stems(group))
+        names = losses() if group == "forget_loss" else stems(group)
+        yield from ((script, f"{group}={name}") for script in scripts for name in names)
 
 
 NEEDED = {"stress=base_projector": ["stress.source=runs/full"]}
@@ -101,7 +110,7 @@ WEIGHTS_ALONE = ("eco", "kvw", "manu", "mmunlearner", "salun")
 
 @pytest.mark.parametrize(
     ("script", "preset", "loss"),
-    list(itertools.product(["forget"], ["clear_llava", "clear_qwen2_vl"], stems("forget_loss"))),
+    list(itertools.product(["forget"], ["clear_llava", "clear_qwen2_vl"], losses())),
 )
 def test_presets_go_with_every_method(script, preset, loss):
     full = ["LoRA.r=0"] if loss in WEIGHTS_ALONE else []
@@ -119,8 +128,15 @@ def test_the_file_of_a_group_has_its_name_inside():
 
 
 def test_texts_alone_compose_with_every_method_that_makes_sense_of_them():
-    for loss in set(stems("forget_loss")) - {"mmunlearner"}:
+    for loss in set(losses()) - {"mmunlearner"}:
         assert config("forget", f"forget_loss={loss}", *given(loss), track="nlp").forget_loss.name == loss
+
+
+@pytest.mark.parametrize("loss", sorted(OF_FACES))
+def test_methods_of_faces_are_refused_with_the_reason(loss):
+    for track in ("mm", "nlp"):
+        with pytest.raises(UserError, match=rf"forget_loss={loss} makes no sense for models that answer questions: it"):
+            config("forget", f"forget_loss={loss}", track=track)
 
 
 def test_pictures_are_refused_for_a_model_that_sees_none():

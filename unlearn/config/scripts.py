@@ -162,15 +162,26 @@ class ForgetConfig(Training):
                 f"forget_loss={self.forget_loss.name} trains decoder layers alone, but LoRA.components leaves out "
                 f"language_model; add it."
             )
-        if self.forget_loss.without_pictures and not self.model_family.vision:
-            found.append(
-                f"forget_loss={self.forget_loss.name} makes no sense for a model that sees nothing, such as "
-                f"model_family={self.model_family.name}: {self.forget_loss.without_pictures}; take another method."
-            )
         found += self.forget_loss.problems_over(self.num_epochs)
         trains = not (self.edits() or self.forget_loss.routes)
+        found += self._sense_problems()
         found += self._mask_problems() if trains else self._idle_problems()
         return found + (self._routing_problems() if self.forget_loss.routes else [])
+
+    def _sense_problems(self) -> list[str]:
+        """Return why the method makes no sense for the model, if so."""
+        found, method = [], self.forget_loss
+        if method.without_pictures and not self.model_family.vision:
+            found.append(
+                f"forget_loss={method.name} makes no sense for a model that sees nothing, such as "
+                f"model_family={self.model_family.name}: {method.without_pictures}; take another method."
+            )
+        if method.without_faces:
+            found.append(
+                f"forget_loss={method.name} makes no sense for models that answer questions: {method.without_faces}; "
+                f"take another method."
+            )
+        return found
 
     def _mask_problems(self) -> list[str]:
         name, share, found = self.forget_loss.name, self.forget_loss.saliency, []

@@ -75,4 +75,4 @@ class FaceView(View):
 
     def _labelled(self, out: FaceOutput) -> LabelLogits:
         targets = self.batch.labels[:, -1]
-        return LabelLogits(out.logits.float(), targets, torch.arange(len(targets), device=targets.device))
+        return LabelLogits(out.logits, targets, torch.arange(len(targets), device=targets.device))

@@ -166,6 +166,8 @@ class Method:
     """Why the method makes no sense for a model that sees no pictures; empty: it does."""
     without_answers: ClassVar[str] = ""
     """Why the method makes no sense where nothing is asked and answered, but faces told apart; empty: it does."""
+    without_faces: ClassVar[str] = ""
+    """Why the method makes no sense for models that answer questions; empty: it does."""
     alternates: ClassVar[bool] = False
     """Whether the phases of an epoch, all of one length, take turns step by step, instead of one after the other."""
     routes: ClassVar[bool] = False
