@@ -244,6 +244,16 @@ def test_other_weights_of_a_local_pretrained_model_change_every_stage(tmp_path):
     assert changed(before, stages.__wrapped__("demo", key)) == set(before)
 
 
+def test_another_task_file_for_lm_eval_changes_the_evaluations(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("task: own")
+    keys = f"eval=['eval=lm_eval','eval.tasks=[own]','eval.include_path={tmp_path}']"
+    before = stages("nlp_demo", keys)
+    file.write_text("task: own\nversion: 2")
+    evaluations = {"eval_references", "eval_methods", "report"}
+    assert changed(before, stages.__wrapped__("nlp_demo", keys)) == evaluations
+
+
 def test_what_an_experiment_makes_first_stands_before_every_model():
     found = stages("tofu_small")
     first = found["prepare"]
