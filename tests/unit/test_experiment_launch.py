@@ -178,6 +178,13 @@ def script(monkeypatch):
     return ran
 
 
+def test_a_failed_run_of_several_processes_ends_this_one(script, monkeypatch):
+    """The others may wait in a collective that this one would never reach: the launcher ends them."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert stage.launch(["mm/forget", "bad", "+", "b=1", "c=2"]) == 2
+    assert script == [["bad"]]
+
+
 def test_a_failed_run_does_not_stop_the_next_but_fails_the_stage(script):
     assert stage.launch(["mm/forget", "bad", "+", "b=1", "c=2"]) == 2
     assert script == [["bad"], ["b=1", "c=2"]]

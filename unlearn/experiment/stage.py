@@ -12,6 +12,7 @@ is an outcome, which is noted in its folder and neither repeated nor evaluated.
 import argparse
 import gc
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ def split_runs(arguments: Sequence[str]) -> list[list[str]]:
 def run_all(script: str, runs: Sequence[list[str]], trials: bool) -> list[UserError]:
     """Run `script` once per list of overrides and return the failures: a run that fails does not stop the others.
 
+    But of several processes the first that fails ends, and the launcher ends the others, which may wait for it.
     trials  a loss that is not finite is no failure
     All configs are built first, so that nothing begins if one is wrong.
     """
@@ -52,6 +54,8 @@ def run_all(script: str, runs: Sequence[list[str]], trials: bool) -> list[UserEr
         try:
             start(main, config)
         except UserError as error:
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise
             log.error("error: %s", error)
             failures.append(error)
         # Models are full of reference cycles; the next run should not find the last one's in memory.
