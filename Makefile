@@ -4,9 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 GPU := $(or $(GPU_PYTHON),$(BIN)/python)
 
-.PHONY: demo nlp-demo mini tofu-small test lint gpu-check
+.PHONY: demo nlp-demo cv-demo mini tofu-small test lint gpu-check
 
-demo nlp-demo: $(INSTALLED)
+demo nlp-demo cv-demo: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=$(subst -,_,$@)
 	@cat runs/$(subst -,_,$@)/summary.md
 

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from unlearn.entry import split_overrides
 from unlearn.errors import UserError
-from unlearn.experiment.config import load_experiment, parts
+from unlearn.experiment.config import load_experiment
 from unlearn.experiment.launch import check_root
 from unlearn.experiment.plan import plan
 
@@ -29,15 +29,12 @@ def command_line(stage):
     return shlex.join(map(str, (*LAUNCH, *about, *numbers, "--", *stage.command)))
 
 
-ended = "; ".join(f"the table is {part.root}/summary.md, the page {part.root}/report.html" for part in parts(experiment))
-if experiment.forget_modalities:
-    ended += f"; the leakage matrix is {experiment.root}/leakage.md and leakage.html"
 needed = {marker for stage in stages for marker in stage.inputs}
 
 
 rule all:
     input: [str(stage.marker) for stage in stages if stage.marker not in needed]
-    message: f"done: {ended}"
+    message: f"done: {experiment.outcome}"
 
 
 for stage in stages:

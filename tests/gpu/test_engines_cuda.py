@@ -14,7 +14,7 @@ import torch
 from unlearn.config.schema import DType
 from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
-from unlearn.experiment.config import ACCELERATE
+from unlearn.experiment.base import ACCELERATE
 from unlearn.experiment.scripts import script_main
 from unlearn.models.loading import load_model
 

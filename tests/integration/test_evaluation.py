@@ -16,7 +16,7 @@ from unlearn.errors import UserError
 from unlearn.evaluation import runner
 from unlearn.evaluation.plan import Settings, of_rows, plan_evaluation
 from unlearn.evaluation.tasks import load_tasks
-from unlearn.experiment.config import ACCELERATE
+from unlearn.experiment.base import ACCELERATE
 from unlearn.metrics.comparison import comparable
 from unlearn.metrics.logs import read_log
 from unlearn.metrics.manifest import FORMAT

@@ -19,7 +19,7 @@ from unlearn.data.views import forget_and_retain
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.evaluation import runner
-from unlearn.experiment.config import ACCELERATE
+from unlearn.experiment.base import ACCELERATE
 from unlearn.forwards import View
 from unlearn.metrics.comparison import comparable
 from unlearn.metrics.logs import read_log

@@ -11,7 +11,7 @@ from unlearn.config.scripts import EvalConfig, FinetuneConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.evaluation import runner
-from unlearn.experiment.config import ACCELERATE
+from unlearn.experiment.base import ACCELERATE
 from unlearn.experiment.scripts import script_main
 from unlearn.metrics.logs import read_log
 

@@ -10,7 +10,7 @@ from unlearn import processes
 from unlearn.config.scripts import FinetuneConfig, ForgetConfig
 from unlearn.entry import load
 from unlearn.errors import UserError
-from unlearn.experiment.config import ACCELERATE
+from unlearn.experiment.base import ACCELERATE
 from unlearn.limits import CANNOT, check_limits
 from unlearn.methods.base import Demand, Method
 from unlearn.processes import Engine, engine_of, process_state

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearn.config.faces import FaceEval, FaceFinetune, FaceForget, FaceTraining
+from unlearn.config.faces import FaceAttack, FaceEval, FaceFinetune, FaceForget, FaceTraining
 from unlearn.config.scripts import EvalConfig, FinetuneConfig, ForgetConfig
 from unlearn.entry import help_text, launch, register_schemas
 from unlearn.errors import UserError
@@ -22,6 +22,7 @@ SCRIPTS = {
     "cv/finetune": FaceFinetune,
     "cv/forget": FaceForget,
     "cv/eval": FaceEval,
+    "cv/attack": FaceAttack,
     "aggregate_eval_stat": AggregateConfig,
 }
 GROUPS = {
@@ -32,6 +33,7 @@ GROUPS = {
     "cv/finetune": ("face_model", "face_data"),
     "cv/forget": ("face_model", "face_data", "forget_loss"),
     "cv/eval": ("face_model", "face_data"),
+    "cv/attack": ("face_model", "face_data"),
     "aggregate_eval_stat": (),
 }
 

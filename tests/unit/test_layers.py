@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "penalty": {"config.schema", "config.scripts"},
     # Metrics are pure functions over records.
     "metrics": {"errors", "files", "config.schema", "fingerprint", "metrics"},
-    "metrics.faces": {"errors", "metrics"},
+    "metrics.faces": {"config.schema", "errors", "metrics"},
     "evaluation": {
         *CONFIG, *ROWS, "data.collate", "cost", "forwards", "generation", "models", "evaluation", "metrics.harness",
         "metrics.logs", "metrics.manifest", "metrics.rouge", "processes", "provenance", "vision",
@@ -62,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     "provenance": {*BOTTOM, "config.loading", "models.folders"},
     "faces": {*CONFIG, *ROWS, "faces", "forwards"},
     "faces.album": {*CONFIG, *ROWS, "faces", "data.mini"},
+    "faces.study": {*CONFIG, "faces", "metrics.faces"},
     "faces.runs": {*CONFIG, *ROWS, "faces", "methods.base", "reference", "run", "trainer"},
     "run": {*CONFIG, "data.rows", "provenance"},
     # Processes: how they find each other, what divides a model among them, and what does not go together.

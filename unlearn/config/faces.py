@@ -3,11 +3,14 @@
 import re
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
-from unlearn.config.schema import MISSING, Optimizer, option, out_of_range
+from unlearn.config.schema import MISSING, Optimizer, Protocol, option, out_of_range
 from unlearn.config.scripts import SHARES, Optimisation
 
+FEWEST_MODELS = 6
+"""A pair left out, U-LIRA's Gaussians need three of the others."""
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -75,13 +78,19 @@ class FaceData:
 
 
 @dataclass
-class FaceTraining(Optimisation):
+class FaceSource:
+    """What every script of cv/ is about."""
+
+    face_model: FaceModel = option(FaceModel, "file of config/face_model")
+    face_data: FaceData = option(FaceData, "file of config/face_data")
+
+
+@dataclass
+class FaceTraining(FaceSource, Optimisation):
     """Keys of everything that trains a face network."""
 
     max_length: ClassVar[int] = 2
     """A picture is a sequence of a start and its person."""
-    face_model: FaceModel = option(FaceModel, "file of config/face_model")
-    face_data: FaceData = option(FaceData, "file of config/face_data")
     optimizer: Optimizer = option(Optimizer.sgd, "sgd | adamw | adamw_8bit (CUDA)")
     batch_norm: BatchNorm = option(BatchNorm.train, "train | eval: whose statistics batch norm takes in training")
 
@@ -99,10 +108,16 @@ class FaceTraining(Optimisation):
 
 
 @dataclass
-class FaceRange:
-    """Which models of a study are done here."""
+class FaceModels:
+    """How many models a study has."""
 
     models: int = option(128, "number of models of the study, one per split of the people")
+
+
+@dataclass
+class FaceRange(FaceModels):
+    """Which models of a study are done here."""
+
     splits: str = option("all", "models to do here, e.g. 0-63 or 3+7+10-12; all")
 
     def selected(self) -> list[int]:
@@ -128,13 +143,19 @@ class FaceRange:
 
 
 @dataclass
-class FaceStudy(FaceRange, FaceTraining):
-    """Keys of the scripts that train one model per split of the people."""
+class FaceSplits(FaceSource, FaceModels):
+    """Which people each model of a study trains on and forgets."""
 
     design: Design = option(Design.balanced, "clear (as published) | balanced")
     splits_path: str = option(MISSING, "JSON file of the splits, made where it is absent")
     split_seed: int = option(42, "of the splits")
     forget_split: str = option("forget10", "whom of its block a model forgets: forget01, forget05, forget10")
+
+
+@dataclass
+class FaceStudy(FaceSplits, FaceRange, FaceTraining):
+    """Keys of the scripts that train one model per split of the people."""
+
     reserve: bool = option(True, "enrolment pictures are never trained on; false: they are, as published")
     model_path: str | None = option(None, "folder of what they start from; null: an untrained network")
 
@@ -174,11 +195,9 @@ class FaceForget(FaceStudy):
 
 
 @dataclass
-class FaceEval(FaceRange):
+class FaceEval(FaceSource, FaceRange):
     """Keys of cv/eval.py."""
 
-    face_model: FaceModel = option(FaceModel, "file of config/face_model")
-    face_data: FaceData = option(FaceData, "file of config/face_data")
     model_path: str = option(MISSING, "folder of the models: one sub-folder each")
     batch_size: int = option(256, "pictures per forward")
 
@@ -186,3 +205,33 @@ class FaceEval(FaceRange):
         """Return what is wrong with the keys."""
         low = [] if self.batch_size > 0 else [out_of_range("batch_size", self.batch_size, "above 0")]
         return [*low, *self.range_problems()]
+
+
+@dataclass
+class FaceAttack(FaceSplits):
+    """Keys of cv/attack.py."""
+
+    original: str = option(MISSING, "folder of the models that were to forget")
+    gold: str = option(MISSING, "folder of the models that never saw what is forgotten")
+    methods: list[str] = option(list, "folders of the unlearned models; a folder's name is the method's")
+    protocol: Protocol = option(
+        Protocol.disjoint, "disjoint: pictures that enrol were never trained on | released: they were, as published"
+    )
+    draws: int = option(500, "of the bootstrap over models and people; 0: no intervals of attacks")
+    seed: int = option(0, "of the bootstrap")
+    figures: bool = option(True, "also draw the figures")
+    save_dir: str = option(MISSING, "folder of the tables, scores.json, the figures and report.html")
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the keys."""
+        found = [out_of_range(key, getattr(self, key), "0 or above") for key in ("draws", "seed") if self._below(key)]
+        if self.models < FEWEST_MODELS or self.models % 2:
+            found.append(out_of_range("models", self.models, f"an even number from {FEWEST_MODELS} on, for an attack"))
+        names = [Path(folder).name for folder in (self.original, self.gold, *self.methods)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            found.append(f"original, gold and methods have {twice[0]} twice; each folder needs a name of its own.")
+        return found
+
+    def _below(self, key: str) -> bool:
+        return getattr(self, key) < 0

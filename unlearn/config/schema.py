@@ -5,7 +5,7 @@ section, so that everything that is wrong with a configuration is reported at on
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 MISSING = "???"
@@ -64,6 +64,17 @@ class Metrics(Enum):
     """Whose definitions of the metrics: the papers', or those of CLEAR's published code, to compare with its tables."""
 
     correct = "correct"
+    released = "released"
+
+
+class Protocol(StrEnum):
+    """Two ways to enrol people from the first of their pictures (unlearn/metrics/faces/enrolment.py).
+
+    disjoint  mean of the normalised embeddings, so that each picture counts alike; models never trained on the pictures
+    released  mean of the embeddings as they are; the pictures are trained on like a person's others (published code)
+    """
+
+    disjoint = "disjoint"
     released = "released"
 
 

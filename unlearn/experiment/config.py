@@ -1,20 +1,23 @@
 """The typed configuration of an experiment, and the models that it makes."""
 
-import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from unlearn.config.schema import MISSING, Modality, Track, option, out_of_range
 from unlearn.data.views import check_splits
 from unlearn.entry import CONFIG, load
 from unlearn.errors import UserError, unknown
+from unlearn.experiment.base import FOLDERS, NAME, Launched, decided, key_of, setting
+from unlearn.experiment.faces import FaceExperiment
 from unlearn.experiment.trials import trials
 from unlearn.metrics.manifest import results_folder
 
-ACCELERATE, STRESS = CONFIG / "accelerate", CONFIG / "stress"
+STRESS = CONFIG / "stress"
 OWN_KEYS = (
     "save_dir", "model_path", "overwrite_dir", "split", "forget_split", "retain_split", "forget_modality", "metrics",
     "stress",
@@ -22,10 +25,9 @@ OWN_KEYS = (
 """Keys of the scripts that the plan itself sets, since the stages must fit each other."""
 SWEPT_KEYS = ("lr", "num_epochs")
 """Keys that a sweep sets."""
-NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 PREPARED = "prepared"
 """Folder of what the experiment makes before any model."""
-RESERVED = {"stages", "logs", "sweep", "released", "figures", PREPARED}
+RESERVED = {*FOLDERS, "sweep", "released", PREPARED}
 """Folders of an experiment that are no model's."""
 
 
@@ -69,25 +71,9 @@ class Prepare:
 
 
 @dataclass
-class Cluster:
-    """What a stage asks a cluster for (profiles/slurm); on a single machine none of it matters."""
-
-    mem_mb: int = option(16000, "memory of a process in MB")
-    minutes: int = option(60, "longest time of one run or evaluation; a stage gets it once for each of them")
-    gpus: int = option(1, "GPUs of a process: 1, or 0 on a cluster without")
-
-    def problems(self) -> list[str]:
-        """Return every value that is out of range."""
-        amounts = {"cluster.mem_mb": self.mem_mb, "cluster.minutes": self.minutes}
-        found = [out_of_range(key, value, "above 0") for key, value in amounts.items() if value < 1]
-        return found + ([out_of_range("cluster.gpus", self.gpus, "0 or 1")] if self.gpus not in (0, 1) else [])
-
-
-@dataclass
-class ExperimentConfig:
+class ExperimentConfig(Launched):
     """One file of config/experiment."""
 
-    root: str = option(MISSING, "folder of everything that the experiment writes")
     track: Track = option(Track.mm, "mm | nlp: the folder of its entry scripts")
     forget_split: str = option("forget10", "what is to be forgotten: forget01, forget05, forget10")
     retain_split: str = option("retain90", "its complement: retain99, retain95, retain90")
@@ -103,7 +89,6 @@ class ExperimentConfig:
     methods: dict[str, list[str]] = option(
         dict, "name of the run: overrides of <track>/forget.py; without forget_loss=... the name is the method's"
     )
-    overrides: list[str] = option(list, "overrides of every script, e.g. preset=clear_llava")
     finetune: list[str] = option(list, "overrides of <track>/finetune.py")
     forget: list[str] = option(list, "overrides of <track>/forget.py, before those of the method")
     eval: list[str] = option(list, "overrides of <track>/eval.py")
@@ -112,20 +97,12 @@ class ExperimentConfig:
     )
     sweep: Sweep = option(Sweep, "settings that every method is tried with; without any each method runs once")
     released: bool = option(False, "also report what the published metrics would have said, in <root>/released")
-    runs_per_process: int = option(8, "most models that one process makes or evaluates, one after the other")
-    threads: int = option(1, "CPU threads of a stage")
-    launch: str = option("single", "file of config/accelerate: how a stage is launched")
-    cluster: Cluster = option(Cluster, "what a stage asks a cluster for")
     submitted_by: str = option("anonymous", 'entry of the column "Submitted By"')
 
     def problems(self) -> list[str]:
         """Return what is wrong, keys of the scripts' own configs aside."""
-        found = [out_of_range(k, getattr(self, k), "above 0") for k in ("runs_per_process", "threads") if self._low(k)]
-        found += [*self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys(), *self._modalities()]
-        found += self._stresses()
-        known = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
-        if self.launch not in known:
-            found.append(str(unknown("launch", self.launch, known)))
+        found = [*super().problems(), *self._bad_golds(), *self._bad_names(), *self._own_keys(), *self._swept_keys()]
+        found += [*self._modalities(), *self._stresses()]
         try:
             check_splits(self.forget_split, self.retain_split)
         except UserError as error:
@@ -133,14 +110,12 @@ class ExperimentConfig:
         return found
 
     @property
-    def home(self) -> Path:
-        """Folder of the markers and logs of its stages."""
-        return Path(self.root)
-
-    @property
-    def prefix(self) -> str:
-        """What the names of its stages begin with."""
-        return ""
+    def outcome(self) -> str:
+        """What there is to look at when all stages have ended."""
+        if not self.forget_modalities:
+            return super().outcome
+        matrix = f"the leakage matrix is {self.root}/leakage.md and leakage.html"
+        return "; ".join([*(part.outcome for part in parts(self)), matrix])
 
     def _modalities(self) -> Iterator[str]:
         names = [modality.name for modality in self.forget_modalities]
@@ -160,9 +135,6 @@ class ExperimentConfig:
         if len(set(self.stresses)) < len(self.stresses):
             yield f"stresses is [{', '.join(self.stresses)}]; name each of them once."
 
-    def _low(self, key: str) -> bool:
-        return getattr(self, key) < 1
-
     def _bad_golds(self) -> Iterator[str]:
         if not self.gold_seeds or len(set(self.gold_seeds)) < len(self.gold_seeds) or min(self.gold_seeds) < 0:
             yield f"gold_seeds is {self.gold_seeds}; allowed are distinct seeds from 0, at least one, e.g. [0, 1, 2]."
@@ -175,27 +147,17 @@ class ExperimentConfig:
 
     def _own_keys(self) -> Iterator[str]:
         lists = {"overrides": self.overrides, "finetune": self.finetune, "eval": self.eval, **self._of_forget()}
-        for where, text in _setting(lists, OWN_KEYS):
-            yield f'{where} sets "{text}", but the experiment decides {_key(text)}; leave it out.'
+        yield from decided(lists, OWN_KEYS)
 
     def _swept_keys(self) -> Iterator[str]:
         """A method with a learning rate of its own would not get as many trials as the others."""
-        for where, text in _setting(self._of_forget(), SWEPT_KEYS) if self.sweep.asked else ():
-            yield f'{where} sets "{text}", but the sweep tries {_key(text)} for every method alike; leave it out.'
+        for where, text in setting(self._of_forget(), SWEPT_KEYS) if self.sweep.asked else ():
+            yield f'{where} sets "{text}", but the sweep tries {key_of(text)} for every method alike; leave it out.'
         if self.sweep.asked and not self.methods:
             yield "methods is empty, so the sweep has nothing to try; name at least one method or leave sweep out."
 
     def _of_forget(self) -> dict[str, list[str]]:
         return {"forget": self.forget, **{f"methods.{name}": given for name, given in self.methods.items()}}
-
-
-def _setting(lists: Mapping[str, list[str]], keys: Container[str]) -> Iterator[tuple[str, str]]:
-    """Yield the overrides that set one of `keys`, each after the name of its list."""
-    yield from ((where, text) for where, given in lists.items() for text in given if _key(text) in keys)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 @dataclass
@@ -241,13 +203,19 @@ class Model:
         return str(self.weights or self.folder) if self.trained else None
 
 
-def load_experiment(name: str, overrides: list[str]) -> ExperimentConfig:
-    """Return the validated config of config/experiment/<name>.yaml. Raises UserError."""
+SCHEMAS: dict[str, type[Launched]] = {"experiment_schema": ExperimentConfig, "face_experiment_schema": FaceExperiment}
+"""What the first of an experiment's `defaults` says that it is."""
+
+
+def load_experiment(name: str, overrides: list[str]) -> Any:
+    """Return the validated config of config/experiment/<name>.yaml, of one of SCHEMAS. Raises UserError."""
     known = sorted(path.stem for path in (CONFIG / "experiment").glob("*.yaml"))
     if name not in known:
         raise unknown("experiment", name, known)
-    ConfigStore.instance().store(name="experiment_schema", node=ExperimentConfig)
-    return load(f"experiment/{name}", overrides, ExperimentConfig)
+    for of_kind, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=of_kind, node=schema)
+    first = OmegaConf.load(CONFIG / f"experiment/{name}.yaml")["defaults"][0]
+    return load(f"experiment/{name}", overrides, SCHEMAS[first.removeprefix("/")])
 
 
 def parts(cfg: ExperimentConfig) -> Sequence[ExperimentConfig]:

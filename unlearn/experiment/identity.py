@@ -7,7 +7,7 @@ from typing import Any
 
 from unlearn import __version__
 from unlearn.evaluation.tasks import load_tasks
-from unlearn.experiment.jobs import Job
+from unlearn.experiment.calls import Job
 from unlearn.fingerprint import of_json
 from unlearn.run import NOT_IDENTITY, plain, sources
 
@@ -26,12 +26,10 @@ def of_job(job: Job, made: Path) -> list[Any]:
     made  folder that the experiment makes first: it need not be there yet, and the stage that makes it has a digest
     """
     config = job.config
-    evaluates = hasattr(config, "tasks")
-    tasks = _tasks(tuple(config.tasks)) if evaluates else []
-    own = [config.eval.include_path] if evaluates and config.eval.include_path else []
+    tasks = _tasks(tuple(config.tasks)) if hasattr(config, "tasks") else []
     # A benchmark that is written where it is absent is a function of its seed.
     data = [*sources(config), config.data.text_path] if config.data.generate_seed is None else []
-    read = [place for place in (config.model_family.hub_id, *data, *own) if made not in Path(place).parents]
+    read = [place for place in (config.model_family.hub_id, *data) if made not in Path(place).parents]
     return [job.script, plain(config, IGNORED), tasks, *map(state, read)]
 
 

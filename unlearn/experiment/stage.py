@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearn.errors import NonFiniteLossError, UserError
-from unlearn.experiment.plan import NEXT
 from unlearn.experiment.scripts import script_config, script_main
+from unlearn.experiment.stages import NEXT
 from unlearn.models.folders import resolve_chain
 from unlearn.run import Run, lying_in, open_run
 

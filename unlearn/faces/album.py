@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearn.config.faces import FaceData, FaceStudy
+from unlearn.config.faces import FaceData, FaceSplits
 from unlearn.data.mini.portraits import write_portraits
 from unlearn.data.rows import load_rows
 from unlearn.data.samples import Sample
@@ -109,16 +109,21 @@ def celebrities(data: FaceData) -> Album:
     return album_of(data.celebrities_path, data.celebrities_config)
 
 
-def splits_of(cfg: FaceStudy, album: Album) -> list[Split]:
-    """Return the splits of the study, from the file where they are written first. Raises UserError."""
+def splits_of(cfg: FaceSplits, album: Album) -> list[Split]:
+    """Return the splits of the study, from the file where the first of several processes writes them.
+
+    Raises UserError.
+    """
+    from filelock import FileLock
+
     file = Path(cfg.splits_path)
     blocks = blocks_of(cfg.face_data, album, cfg.forget_split)
     rows = {name: [album.uids[row] for row in rows] for name, rows in album.rows_of.items()}
     fingerprint = of_json([album.fingerprint, cfg.design.value, cfg.models, cfg.split_seed, cfg.forget_split])
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Processes of one launch write the same bytes.
-        write_splits(file, make_splits(blocks, cfg.design, cfg.models, cfg.split_seed), rows, fingerprint)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        if not file.is_file():
+            write_splits(file, make_splits(blocks, cfg.design, cfg.models, cfg.split_seed), rows, fingerprint)
     return read_splits(file, rows, fingerprint)
 
 

@@ -20,7 +20,8 @@ FILE = Path("eval_results/embeddings.safetensors")
 DONE = "done.json"
 
 
-def _mark(folder: Path, album: Album) -> str:
+def mark(folder: Path, album: Album) -> str:
+    """Return the fingerprint of the weights in `folder` and of the pictures: what embeddings are of."""
     return of_json([of_model([str(folder)]), album.fingerprint])
 
 
@@ -36,7 +37,7 @@ def embedded(folder: Path, album: Album) -> bool:
     if not (folder / FILE).is_file():
         return False
     with safe_open(folder / FILE, framework="numpy") as file:
-        return (file.metadata() or {}).get("of") == _mark(folder, album)
+        return (file.metadata() or {}).get("of") == mark(folder, album)
 
 
 def write_embeddings(folder: Path, family: FaceModel, album: Album, pictures: "Tensor", batch: int) -> None:
@@ -54,7 +55,7 @@ def write_embeddings(folder: Path, family: FaceModel, album: Album, pictures: "T
         parts = [net(part, torch.zeros_like(part, dtype=torch.bool)).embeddings for part in rows.split(batch)]
     (folder / FILE).parent.mkdir(exist_ok=True)
     content = {"embeddings": torch.cat(parts).float().cpu()}
-    write_bytes(folder / FILE, save(content, {"of": _mark(folder, album), "album": album.fingerprint}))
+    write_bytes(folder / FILE, save(content, {"of": mark(folder, album), "album": album.fingerprint}))
 
 
 def read_embeddings(folders: Sequence[Path], album: Album) -> np.ndarray:

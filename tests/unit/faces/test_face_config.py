@@ -4,13 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from unlearn.config.faces import FaceEval, FaceFinetune, FaceForget, FaceTraining
+from unlearn.config.faces import FaceAttack, FaceEval, FaceFinetune, FaceForget, FaceTraining
 from unlearn.entry import load
 from unlearn.errors import UserError
 from unlearn.methods.base import load_all
 
 CONFIG = Path(__file__).parents[3] / "config"
-SCHEMAS = {"pretrain": FaceTraining, "finetune": FaceFinetune, "forget": FaceForget, "eval": FaceEval}
+SCHEMAS = {
+    "pretrain": FaceTraining,
+    "finetune": FaceFinetune,
+    "forget": FaceForget,
+    "eval": FaceEval,
+    "attack": FaceAttack,
+}
 
 
 def config(script, *given):
@@ -36,7 +42,9 @@ def test_default_paths_fit_each_other():
     assert original.model_path == config("pretrain").save_dir
     assert forget.model_path == original.save_dir
     assert config("eval").model_path == forget.save_dir
-    assert original.splits_path == gold.splits_path == forget.splits_path
+    attack = config("attack")
+    assert original.splits_path == gold.splits_path == forget.splits_path == attack.splits_path
+    assert (attack.original, attack.gold, attack.methods) == (original.save_dir, gold.save_dir, [forget.save_dir])
     assert len({original.save_dir, gold.save_dir, forget.save_dir}) == 3
 
 

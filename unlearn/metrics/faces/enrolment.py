@@ -8,12 +8,12 @@ is in four numbers a picture and model (`Cosines`), so the tensor is read once.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from unlearn.config.schema import Protocol
 from unlearn.errors import UserError
 
 Bools = NDArray[np.bool_]
@@ -26,17 +26,6 @@ SCALE = 30.0
 
 SHORTEST = np.float32(1e-12)
 """An embedding of length 0 has no direction: its cosines are 0."""
-
-
-class Protocol(Enum):
-    """Two ways to enrol from the same pictures.
-
-    disjoint  mean of the normalised embeddings, so that each picture counts alike; models never trained on the pictures
-    released  mean of the embeddings as they are; the pictures are trained on like a person's others (published code)
-    """
-
-    disjoint = "disjoint"
-    released = "released"
 
 
 @dataclass(frozen=True)

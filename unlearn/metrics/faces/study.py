@@ -8,7 +8,7 @@ from unlearn.metrics.bootstrap import Interval
 from unlearn.metrics.columns import interval_columns
 from unlearn.metrics.faces import lira, mia
 from unlearn.metrics.faces.accuracy import Sets, accuracies, gaps, over_models, person_means, tug_of_war
-from unlearn.metrics.faces.attack import Attacked, Verdicts, attacked
+from unlearn.metrics.faces.attack import DRAWS, SEED, Attacked, Verdicts, attacked
 from unlearn.metrics.faces.enrolment import Bools, Cosines, Ints, Roster
 from unlearn.metrics.faces.klom import KLoM, Margins, klom
 from unlearn.metrics.scores import Floats
@@ -28,7 +28,7 @@ class Study:
     fold: Ints
 
 
-def method_row(model: Cosines, gold: Cosines, study: Study) -> dict[str, Value]:
+def method_row(model: Cosines, gold: Cosines, study: Study, draws: int = DRAWS, seed: int = SEED) -> dict[str, Value]:
     """Return the columns of a method against the gold models of the same splits; gold itself may be the method.
 
     Acc., Gap      accuracy and accuracy - gold's on Forget, Retain, Unseen, Holdout
@@ -37,7 +37,8 @@ def method_row(model: Cosines, gold: Cosines, study: Study) -> dict[str, Value]:
                    on people it left out to forget: what models of other seeds alone give
     U-LIRA, U-MIA  `attacks`, each with Acc., AUC, TPR@1% FPR and TPR@0.1% FPR
 
-    Intervals are columns Low and High, over models for the first three, over models and people for attacks.
+    Intervals are columns Low and High, over models for the first three, over models and people, of `draws` draws from
+    `seed`, for attacks.
     """
     own, other = (accuracies(c.identified, study.roster, study.sets) for c in (model, gold))
     gap = gaps(own, other)
@@ -49,7 +50,7 @@ def method_row(model: Cosines, gold: Cosines, study: Study) -> dict[str, Value]:
     for name, found in _kloms(model, gold, study):
         row |= {name: found.mean, f"{name} P95": found.percentile_95}
     for name, verdicts in attacks(model, study).items():
-        row |= _attack_columns(name, attacked(verdicts))
+        row |= _attack_columns(name, attacked(verdicts, draws, seed))
     return row
 
 
