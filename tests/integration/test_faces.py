@@ -166,3 +166,39 @@ def test_embeddings_are_written_once_and_leave_the_model_what_it_was(study, tmp_
     run("finetune", *given, *trained(root, "pretrained"), "role=gold", f"save_dir={root / 'gold'}")
     with pytest.raises(UserError, match="holds no network that was trained to its end"):
         run("eval", *given, f"model_path={tmp_path}")
+
+
+def test_the_learning_rate_is_the_given_one_at_its_peak_and_does_not_jump(study, tmp_path):
+    """A published schedule was given an absolute rate as a factor: the rate was multiplied twice, and then jumped."""
+    root, given = study
+    more = ["splits=0", "lr=0.1", "lr_scheduler=linear", "warmup_ratio=0.5", "num_epochs=2", f"save_dir={tmp_path}/run"]
+    run("finetune", *given, *trained(root, "pretrained"), *more)
+    rates = [row["lr"] for row in log_of(tmp_path / "run/000")]
+    steps = len(rates)
+    rising = -(-steps // 2)
+    expected = [0.1 * min(i / rising, (steps - i) / (steps - rising)) for i in range(steps)]
+    assert rates == pytest.approx(expected)
+
+
+def test_ascent_on_fewer_pictures_than_a_batch_takes_a_step_an_epoch(study, tmp_path):
+    """A published loader dropped the last, smaller batch: of few people none was ever forgotten."""
+    root, given = study
+    more = ["splits=1", "batch_size=256", "num_epochs=3", "forget_loss=grad_ascent", f"save_dir={tmp_path / 'run'}"]
+    run("forget", *given, *trained(root, "original"), *more)
+    assert [row["epoch"] for row in log_of(tmp_path / "run/001")] == [0, 1, 2]
+
+
+def test_a_wrong_person_is_one_of_the_network(study):
+    from unlearn.config.faces import FaceForget
+    from unlearn.data.answers import Answers
+    from unlearn.entry import load
+    from unlearn.faces.album import load_album, splits_of
+
+    root, given = study
+    cfg = load("cv/forget", [*given, f"splits_path={root / 'splits.json'}"], FaceForget)
+    album = load_album(cfg.face_data)
+    split = splits_of(cfg, album)[1]
+    retain, forget = album.samples(split.retain, {}), album.samples(split.forget, {})
+    drawn = {Answers("forget", "refusals").apply(s, retain, 0, epoch).answer for s in forget for epoch in range(9)}
+    assert drawn <= set(split.retain)
+    assert len(drawn) > 1
