@@ -3,7 +3,9 @@
 accelerate launch cv/forget.py                                retain_ft on all models of the mini study
 accelerate launch cv/forget.py forget_loss=scrub_bio          another method (a file of config/forget_loss)
 accelerate launch cv/forget.py -m forget_loss=scrub,npo       several, one after the other
+accelerate launch cv/forget.py l1_lambda=1e-4 l1_decay=true save_dir=runs/cv/sparsity      retain_ft with sparse weights
 accelerate launch cv/forget.py splits=0-63                    a range; the files are the same however it is divided
+accelerate launch cv/forget.py face_preset=correct            CLEAR's pictures and hyper-parameters (needs the Hub)
 """
 
 import logging

@@ -27,6 +27,7 @@ GROUPS = {
     "preset": "data",
     "model_family": "model_family",
     "data": "data",
+    "face_preset": "face_model",
     "face_model": "face_model",
     "face_data": "face_data",
     "forget_loss": "forget_loss",

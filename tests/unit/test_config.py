@@ -82,6 +82,7 @@ def test_nothing_is_left_out():
         "nlp",
         "cv",
         "face_model",
+        "face_preset",
         "face_data",
         "experiment",
         "accelerate",

@@ -29,11 +29,11 @@ GROUPS = {
     "mm/finetune": ("preset", "model_family", "data"),
     "mm/forget": ("preset", "model_family", "data", "forget_loss"),
     "mm/eval": ("preset", "model_family", "data", "task", "eval"),
-    "cv/pretrain": ("face_model", "face_data"),
-    "cv/finetune": ("face_model", "face_data"),
-    "cv/forget": ("face_model", "face_data", "forget_loss"),
-    "cv/eval": ("face_model", "face_data"),
-    "cv/attack": ("face_model", "face_data"),
+    "cv/pretrain": ("face_preset", "face_model", "face_data"),
+    "cv/finetune": ("face_preset", "face_model", "face_data"),
+    "cv/forget": ("face_preset", "face_model", "face_data", "forget_loss"),
+    "cv/eval": ("face_preset", "face_model", "face_data"),
+    "cv/attack": ("face_preset", "face_model", "face_data"),
     "aggregate_eval_stat": (),
 }
 

@@ -88,3 +88,43 @@ def test_mistakes(script, given, message):
     assert message in str(error.value)
     if given == "batch_size=1":
         assert config(script, given, "batch_norm=eval").batch_size == 1
+
+
+def test_a_preset_has_a_file_for_every_script_and_its_own_for_some_methods():
+    names = set(stems("face_preset"))
+    assert all(set(stems(f"face_preset/{script}")) == names for script in SCHEMAS)
+    methods = {f"{preset}_{method}" for preset in names for method in stems("forget_loss")}
+    assert set(stems("face_preset/forget_method")) <= methods
+    for preset in names:
+        for method in ("retain_ft", "scrub_bio", "twins", "scrub", "llmu", "dpo", "rmu", "grad_ascent", "neggrad_plus"):
+            assert config("forget", f"face_preset={preset}", f"forget_loss={method}").forget_loss.name == method
+
+
+@pytest.mark.parametrize(
+    ("method", "epochs", "batch", "lr"),
+    [
+        ("retain_ft", 5, 256, 0.01), ("grad_ascent", 2, 256, 0.1), ("scrub_bio", 4, 256, 0.2), ("twins", 5, 128, 0.4),
+        ("dpo", 4, 256, 0.01), ("llmu", 5, 256, 0.01), ("rmu", 3, 256, 0.2),
+    ],
+)  # fmt: skip
+def test_presets_are_the_published_values(method, epochs, batch, lr):
+    for preset in ("released", "correct"):
+        cfg = config("forget", f"face_preset={preset}", f"forget_loss={method}")
+        assert (cfg.num_epochs, cfg.batch_size, cfg.lr) == (epochs, batch, lr)
+        assert (cfg.face_model.name, cfg.face_data.name, cfg.models) == ("resnet18", "clear", 128)
+        assert cfg.reserve == (preset == "correct")
+        assert cfg.design.name == {"released": "clear", "correct": "balanced"}[preset]
+    assert config("forget", "lr=3", f"forget_loss={method}", "face_preset=released").lr == 3
+
+
+def test_presets_of_training_from_the_start():
+    for preset, lr in (("released", 0.015), ("correct", 0.1)):
+        cfg = config("finetune", f"face_preset={preset}")
+        assert (cfg.num_epochs, cfg.batch_size, cfg.weight_decay, cfg.momentum, cfg.lr) == (20, 256, 5e-5, 0.9, lr)
+        first = config("pretrain", f"face_preset={preset}")
+        assert (first.num_epochs, first.batch_size, first.weight_decay, first.lr) == (100, 256, 5e-4, 0.1)
+    loss = config("forget", "face_preset=released", "forget_loss=llmu").forget_loss
+    attacks = [config("attack", f"face_preset={preset}") for preset in ("released", "correct")]
+    assert [(a.protocol.name, a.design.name) for a in attacks] == [("released", "clear"), ("disjoint", "balanced")]
+    assert (loss.forget_weight, loss.random_weight, loss.retain_weight) == (0.02, 0.01, 1.0)
+    assert config("forget", "face_preset=correct", "forget_loss=scrub").forget_loss.temperature == 4
