@@ -5,6 +5,8 @@ L = retain_weight E_{D_r}[ 1 - cos(e, e_ref) ] + forget_weight E_{D_f}[ max(0, c
 e is the embedding of a picture by the network and e_ref that by the start network: the cosine embedding loss with
 target 1 on retained pictures and -1, margin 0, on pictures to be forgotten. Same as the paper, whose two losses are
 summed in one step, unlike the phases of SCRUB (Kurmanji et al. 2023, arXiv:2302.09880).
+At the start every cosine is 1, where its gradient is 0: what moves the network at first is that batch norm takes the
+batch's statistics in training. With batch_norm=eval nothing moves it.
 """
 
 from collections.abc import Iterable, Mapping
