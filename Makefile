@@ -6,9 +6,14 @@ GPU := $(or $(GPU_PYTHON),$(BIN)/python)
 
 .PHONY: demo nlp-demo cv-demo mini tofu-small test lint gpu-check
 
-demo nlp-demo cv-demo: $(INSTALLED)
+demo nlp-demo: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=$(subst -,_,$@)
 	@cat runs/$(subst -,_,$@)/summary.md
+
+cv-demo: $(INSTALLED)
+	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=cv_demo
+	@cat runs/cv_demo/summary.md
+	@$(BIN)/python benchmarks/cv_demo_check.py
 
 mini: $(INSTALLED)
 	@$(BIN)/snakemake --cores 2 --quiet host reason progress --config experiment=mini

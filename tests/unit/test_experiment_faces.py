@@ -74,10 +74,20 @@ def test_all_calls_are_of_one_study(name):
     assert {c.face_model.name for s in stages(name).values() for c in configs(s)} == {attack(name).face_model.name}
 
 
+def test_the_study_as_published_is_asked_for_by_name():
+    given = ("overrides=['face_preset=released']", "design=clear", "protocol=released")
+    found = stages("cv", *given)
+    (original,) = configs(found["original"])
+    assert (original.design.value, original.reserve, original.face_model.name) == ("clear", False, "resnet18")
+    assert attack("cv", *given).protocol.value == "released"
+    (correct,) = configs(stages("cv")["original"])
+    assert (correct.design.value, correct.reserve, correct.num_epochs) == ("balanced", True, 20)
+
+
 def test_original_and_gold_are_made_side_by_side_and_methods_in_as_many_processes_as_asked():
     found = stages("cv_demo", "runs_per_process=3")
     assert found["original"].inputs == found["gold"].inputs == (found["pretrain"].marker,)
-    assert [len(found[name].jobs) for name in ("forget_1", "forget_2")] == [3, 1]
+    assert [len(found[name].jobs) for name in ("forget_1", "forget_2")] == [3, 2]
     assert found["forget_1"].inputs == found["forget_2"].inputs == (found["original"].marker,)
     assert found["eval_methods"].inputs == (found["forget_1"].marker, found["forget_2"].marker)
     assert found["attack"].inputs == (found["eval_references"].marker, found["eval_methods"].marker)

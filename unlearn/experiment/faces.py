@@ -22,7 +22,7 @@ from unlearn.run import plain
 
 OWN_KEYS = (
     "save_dir", "model_path", "overwrite_dir", "splits_path", "splits", "models", "design", "forget_split", "reserve",
-    "protocol", "role", "original", "gold", "methods",
+    "protocol", "role", "seed", "original", "gold", "methods",
 )  # fmt: skip
 """Keys of the scripts that the plan itself sets, since the stages must fit each other."""
 PRETRAINED = "pretrained"
@@ -40,6 +40,7 @@ class FaceExperiment(Launched):
     protocol: Protocol = option(
         Protocol.disjoint, "disjoint: pictures that enrol are never trained on | released: they are, as published"
     )
+    seed: int = option(0, "of all trainings; each network has one of its own, drawn from it")
     methods: dict[str, list[str]] = option(
         dict, "name of the folder: overrides of cv/forget.py; without forget_loss=... the name is the method's"
     )
@@ -98,7 +99,7 @@ def _forget(cfg: FaceExperiment, name: str) -> Job:
 def _job(cfg: FaceExperiment, script: str, given: Sequence[str], **own: str) -> Job:
     """Return the call of a script that trains."""
     places = [f"{key}={quoted(value)}" for key, value in own.items()]
-    return job(f"cv/{script}", (*cfg.overrides, *given, *places, REPLACE), {})
+    return job(f"cv/{script}", (*cfg.overrides, *given, f"seed={cfg.seed}", *places, REPLACE), {})
 
 
 def _eval(cfg: FaceExperiment, name: str) -> Job:

@@ -1,5 +1,7 @@
 """The keys of cv's scripts: every file composes, default paths fit each other, mistakes are told in words."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,23 @@ def test_every_file_composes():
     refused = {name for name, method in load_all().items() if method.without_answers}
     for name in set(stems("forget_loss")) - refused - {"pdu"}:
         assert config("forget", f"forget_loss={name}").forget_loss.name == name
+
+
+def test_the_commands_of_the_readme_make_what_later_ones_read():
+    text = (CONFIG.parent / "cv" / "README.md").read_text()
+    lines = re.findall(r"^accelerate launch cv/(\w+)\.py(.*)$", text, re.MULTILINE)
+    assert {script for script, _ in lines} == set(SCHEMAS)
+    made = {None}
+    for script, rest in lines:
+        given = [word for word in shlex.split(rest, comments=True) if word != "-m"]
+        start = [word for word in given if word.startswith("model_path=")]
+        for path in start[0].removeprefix("model_path=").split(",") if start else [None]:
+            cfg = config(
+                script, *(word for word in given if word not in start), *([f"model_path={path}"] if path else [])
+            )
+            read = cfg.methods if script == "attack" else [getattr(cfg, "model_path", None)]
+            assert set(read) <= made
+            made.add(getattr(cfg, "save_dir", None))
 
 
 def test_default_paths_fit_each_other():
