@@ -60,7 +60,7 @@ def test_every_command_composes(command):
 def test_targets_and_experiments_exist():
     makefile = (PROJECT / "Makefile").read_text()
     targets = re.findall(r"^make ([\w-]+)", "\n".join(EVERY), re.MULTILINE)
-    assert targets == ["demo", "test", "nlp-demo", "tofu-small"]
+    assert targets == ["demo", "test", "nlp-demo", "cv-demo", "tofu-small"]
     assert all(re.search(rf"^([\w-]+ )*{target}( [\w-]+)*:", makefile, re.MULTILINE) for target in targets)
     for name in re.findall(r"experiment=(\w+)", "\n".join(EVERY)):
         assert plan(load_experiment(name, []))
