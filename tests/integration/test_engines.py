@@ -98,6 +98,8 @@ KINDS = {
 }
 for kind, script, overrides in json.loads(Path(sys.argv[1]).read_text()):
     KINDS[kind](script, overrides)
+# What a stopped run leaves pending in another thread can abort the interpreter's own end.
+os._exit(0)
 """
 REFUSED = """
 import json, os, sys

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from launching import launch
 from torch import nn
 
@@ -366,6 +367,15 @@ def test_two_processes_learn_and_write_what_one_does(evaluate, keys, run_folder,
     assert manifest(out)["fingerprint"] == manifest(tmp_path / "model" / "eval_results_relearn_forget")["fingerprint"]
 
 
+@pytest.fixture
+def of_any_precision():
+    """Accelerate keeps the precision of a process's first run: not here, and not for the tests after."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.usefixtures("of_any_precision")
 def test_after_relearning_the_forward_is_no_longer_one_of_training(keys, tiny_families):
     """Of a bfloat16 model training runs under autocast, and evaluation in bfloat16."""
     family = dataclasses.replace(tiny_families["llava"], dtype=DType.bfloat16)
