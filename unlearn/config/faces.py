@@ -67,8 +67,9 @@ class FaceData:
     path: str = option(MISSING, "Hub id or folder with the columns image and name")
     config: str = option("full", "its config")
     people_path: str = option(MISSING, "JSON file with the names of forgetNN and holdoutNN")
-    celebrities_path: str = option(MISSING, "Hub id or folder of the people of pretraining, with the same columns")
+    celebrities_path: str = option(MISSING, "Hub id or folder of the people of pretraining; one folder each will do")
     celebrities_config: str = option("default", "its config")
+    celebrities_column: str = option("name", "its column with the person, a name or a class label")
     enrolment: int = option(5, "first pictures of every person, which enrol and, if reserved, are never trained on")
     generate_seed: int | None = option(None, "seed of the embedded mini benchmark, written where `path` is absent")
 

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from natsort import natsorted
+
 from unlearn.config.faces import FaceData, FaceSplits
 from unlearn.data.mini.portraits import write_portraits
 from unlearn.data.rows import load_rows
@@ -19,6 +21,7 @@ from unlearn.files import write_bytes
 from unlearn.fingerprint import of_bytes, of_json
 
 CACHE = Path("runs/cache/faces")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,24 +92,41 @@ def load_album(data: FaceData) -> Album:
     return album_of(data.path, data.config)
 
 
-def album_of(path: str, config: str) -> Album:
-    """Return a config of a dataset with the columns image and name."""
-    rows = list(load_rows(path, config, ("image", "name")))
-    empty = [i for i, row in enumerate(rows) if not row["name"] or row["image"] is None]
-    if empty:
-        raise UserError(
-            f'Row {empty[0]} of config "{config}" of "{path}" lacks a picture or a name; every row needs both.'
-        )
-    files = tuple(row["image"]["bytes"] for row in rows)
-    names = tuple(row["name"] for row in rows)
-    contents = zip(names, (of_bytes(file) for file in files), strict=True)
+def album_of(path: str, config: str, column: str = "name") -> Album:
+    """Return the pictures of a dataset by person: a folder with one folder of pictures per person, or a config.
+
+    column  of the config that tells the person, by name or as a class label
+    Raises UserError for a row without picture or name.
+    """
+    pairs = _by_person(Path(path)) or _by_row(path, config, column)
+    contents = ((name, of_bytes(file)) for name, file in pairs)
+    names, files = zip(*pairs, strict=True)
     return Album(tuple(numbered_uids("face", contents)), names, files)
+
+
+def _by_person(folder: Path) -> list[tuple[str, bytes]]:
+    """Return (person, picture) of every file of a folder's sub-folders; nothing of a folder without such."""
+    people = natsorted((sub for sub in folder.iterdir() if sub.is_dir()), key=str) if folder.is_dir() else []
+    files = [(sub.name, file) for sub in people for file in natsorted(sub.iterdir(), key=str)]
+    return [(name, file.read_bytes()) for name, file in files if file.suffix.lower() in PICTURES]
+
+
+def _by_row(path: str, config: str, column: str) -> list[tuple[str, bytes]]:
+    rows = load_rows(path, config, ("image", column))
+    named = getattr(rows.features[column], "int2str", str)
+    pairs = []
+    for i, row in enumerate(rows):
+        if row[column] in (None, "") or row["image"] is None:
+            where = f'Row {i} of config "{config}" of "{path}"'
+            raise UserError(f"{where} lacks a picture or a name; every row needs both.")
+        pairs.append((named(row[column]), row["image"]["bytes"]))
+    return pairs
 
 
 def celebrities(data: FaceData) -> Album:
     """Return the pictures of pretraining. Raises UserError."""
     _write_mini(data, data.celebrities_path)
-    return album_of(data.celebrities_path, data.celebrities_config)
+    return album_of(data.celebrities_path, data.celebrities_config, data.celebrities_column)
 
 
 def splits_of(cfg: FaceSplits, album: Album) -> list[Split]:

@@ -55,6 +55,26 @@ def test_a_row_keeps_its_id_and_the_same_picture_of_two_people_or_twice_is_two_r
     assert whole.fingerprint != written(tmp_path / "turned", rows[::-1]).fingerprint
 
 
+def test_a_folder_of_pictures_per_person_is_read_in_natural_order(tmp_path):
+    for name, number in (("Bo", 10), ("Bo", 2), ("Ada", 1)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / f"{number}.PNG").write_bytes(picture(name, number))
+    (tmp_path / "Bo" / "notes.txt").write_text("no picture")
+    found = album_of(str(tmp_path), "default")
+    assert found.names == ("Ada", "Bo", "Bo")
+    assert found.files == (picture("Ada", 1), picture("Bo", 2), picture("Bo", 10))
+
+
+def test_class_labels_are_read_as_names(tmp_path):
+    """The celebrities of the Hub have a column of class labels."""
+    from datasets import ClassLabel, Dataset, Features, Image
+
+    kinds = Features({"image": Image(), "label": ClassLabel(names=["Ada", "Bo"])})
+    images = [{"bytes": picture("Bo", i), "path": None} for i in range(2)]
+    Dataset.from_dict({"image": images, "label": [1, 0]}, features=kinds).to_parquet(tmp_path / "default.parquet")
+    assert album_of(str(tmp_path), "default", "label").names == ("Bo", "Ada")
+
+
 @pytest.mark.parametrize("row", [("", picture("Ada", 0)), ("Ada", None)])
 def test_a_row_without_name_or_picture_is_refused(row, tmp_path):
     with pytest.raises(UserError, match=r"Row 1 of config .full. of .* lacks a picture or a name"):

@@ -1,12 +1,15 @@
 """Splits of people: the published construction step by step, the balanced one, and files of another dataset."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from unlearn.config.faces import Design
+from unlearn.config.faces import Design, FaceData
+from unlearn.config.loading import PROJECT
 from unlearn.errors import UserError
+from unlearn.faces.album import Album, blocks_of
 from unlearn.faces.splits import Blocks, make_splits, read_splits, write_splits
 
 A = tuple(f"a{i}" for i in range(20))
@@ -71,3 +74,29 @@ def test_a_file_comes_back_and_is_refused_with_another_dataset(tmp_path):
     (tmp_path / "splits.json").write_text("{")
     with pytest.raises(UserError, match="holds no splits that can be read"):
         read_splits(tmp_path / "splits.json", ROWS, "abc")
+
+
+def test_the_published_study_of_clears_people_and_rows():
+    """3768 pictures of 200 people, whose order of appearance mixes the lists: blocks, halves, parts of blocks."""
+    lists = json.loads((PROJECT / "unlearn/faces/clear.json").read_text())
+    listed = [name for key in ("forget10", "holdout10") for name in lists[key]]
+    people = [*(f"Other {i}" for i in range(100)), *listed[::-1], *(f"Other {i}" for i in range(100, 160))]
+    counts = [19] * 168 + [18] * 32
+    album = Album(tuple(f"face-{i}" for i in range(3768)), tuple(np.repeat(people, counts).tolist()), (b"",) * 3768)
+    data = FaceData(name="clear", path="", people_path=str(PROJECT / "unlearn/faces/clear.json"), celebrities_path="")
+    sizes = {"forget01": 2, "forget05": 10, "forget10": 20}
+    others = [name for name in people if name not in listed]
+    for split, size in sizes.items():
+        blocks = blocks_of(data, album, split)
+        assert (set(blocks.a), set(blocks.b)) == (set(lists["forget10"]), set(lists["holdout10"]))
+        assert blocks.others == tuple(others)
+        splits = make_splits(blocks, Design.clear, 128)
+        np.random.seed(42)
+        for i, one in enumerate(splits):
+            held = split if i < 64 else split.replace("forget", "holdout")
+            drawn = {others[k] for k in np.random.choice(160, 80, replace=False)}
+            block = set(lists["forget10" if i < 64 else "holdout10"])
+            assert set(one.forget) == set(lists[held])
+            assert len(one.forget) == size
+            assert set(one.retain) == drawn | block - set(one.forget)
+            assert len(one.unseen) == 100
