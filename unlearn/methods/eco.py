@@ -26,7 +26,7 @@ class ECO(Method):
     sigma     strength of the noise
     l2        of the classifier's weights
     entity_z  the least z of a run's log odds ratio (prompts of D_f that have it against those of D_r) that makes it an
-              entity; a run of three prompts of D_f and of no other has about 2.7, one of two 2.5
+              entity; a run of three prompts of D_f and of no other has about 2.7, one of two 2.46
     """
 
     paper: ClassVar[str] = "arXiv:2406.07933"
